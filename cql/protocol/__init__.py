@@ -1,0 +1,1 @@
+"""The native protocol: segments, frames, requests, replies, faults."""

@@ -1,0 +1,1 @@
+"""The CQL types: names, bytes, order, text."""

@@ -1,0 +1,1 @@
+"""The process: sockets, shards, the clock, life and death."""

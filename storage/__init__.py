@@ -1,0 +1,1 @@
+"""Where data lies: log, memtable, SSTables, cache."""

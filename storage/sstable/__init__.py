@@ -1,0 +1,1 @@
+"""Immutable sorted files: blocks, index, filter, writer, reader."""
