@@ -1,0 +1,128 @@
+"""What a statement answers, as values: void, rows, a keyspace, a prepared id, a schema change."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from cql.types.catalog import CqlType
+
+__all__ = [
+    "NO_METADATA_ID",
+    "VOID",
+    "ColumnSpec",
+    "Prepared",
+    "Result",
+    "Rows",
+    "SchemaChange",
+    "SetKeyspace",
+    "Void",
+    "result_metadata_id",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSpec:
+    """One column of a result, or one bind marker: where it comes from, its name and type."""
+
+    keyspace: str
+    table: str
+    name: str
+    type: CqlType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What every answer may carry besides itself."""
+
+    warnings: tuple[str, ...] = ()
+    tracing_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Void(Result):
+    """Done, and there is nothing to say about it."""
+
+
+VOID = Void()
+"""The `Void` without warnings: most writes answer with this very object."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetKeyspace(Result):
+    """`USE`: the connection's keyspace is now this one."""
+
+    keyspace: str
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange(Result):
+    """A schema statement changed something.
+
+    `change`: CREATED, UPDATED or DROPPED. `target`: KEYSPACE, TABLE, TYPE, FUNCTION or AGGREGATE.
+    `name` is empty for a keyspace; `argument_types` is for functions and aggregates.
+    """
+
+    change: str
+    target: str
+    keyspace: str
+    name: str = ""
+    argument_types: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared(Result):
+    """A prepared statement's id and what it binds and returns.
+
+    `pk_indices`: positions of the bind markers that make up the partition key, in its order;
+    empty when not every component is a plain marker.
+    `result`: the columns of a SELECT, empty for everything else.
+    """
+
+    id: bytes
+    result_metadata_id: bytes
+    bind: tuple[ColumnSpec, ...]
+    pk_indices: tuple[int, ...] = ()
+    result: tuple[ColumnSpec, ...] = ()
+    is_conditional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Result):
+    """One page of rows, its content in wire form already.
+
+    `data`: for each row, for each column, an int32 length (-1 is null) and the bytes.
+    `paging_state`: where the next page starts, None when this was the last.
+    `metadata_id`: `result_metadata_id(columns)`; empty is computed when a reply needs it.
+    `metadata_changed`: the columns are no longer those announced by PREPARE.
+    `is_conditional`: the answer of an IF; its columns depend on the outcome and are always sent.
+    """
+
+    columns: tuple[ColumnSpec, ...]
+    row_count: int
+    data: bytes
+    paging_state: bytes | None = None
+    metadata_id: bytes = b""
+    metadata_changed: bool = False
+    is_conditional: bool = False
+
+
+def result_metadata_id(columns: Sequence[ColumnSpec]) -> bytes:
+    """The id that changes when a name or type of the result does, equal on every node."""
+    from cql.types.catalog import java_class
+
+    digest = hashlib.md5(usedforsecurity=False)
+    for column in columns:
+        digest.update(column.name.encode())
+        digest.update(b"\x00")
+        digest.update(java_class(column.type).encode())
+        digest.update(b"\x00\x00")
+    return digest.digest()
+
+
+NO_METADATA_ID = hashlib.md5(b"", usedforsecurity=False).digest()
+"""The metadata id of statements that return no rows."""
