@@ -1,26 +1,32 @@
-"""Compiles every .pyx below the four floors."""
+"""Compiles every .pyx below the four floors, and lays a wheel out so that it installs one package only.
 
+In the tree and in an editable install the floors stay at the top level. In a wheel they are the folder
+`pythiadb/floors`, which only the node's own processes put on their path (see node/launcher).
+"""
+
+import os
+import sysconfig
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 FLOORS = ("node", "cql", "cluster", "storage")
-DIRECTIVES = {
-    "language_level": "3",
-    "boundscheck": True,
-    "wraparound": False,
-    "cdivision": True,
-    "embedsignature": False,
-    "freethreading_compatible": False,
-}
+PRIVATE = Path("pythiadb", "floors")
+DIRECTIVES = {"language_level": "3", "boundscheck": True, "wraparound": False, "cdivision": True}
+
+if not Path(sysconfig.get_path("include"), "Python.h").exists():
+    raise SystemExit("Python's C headers are missing: install the package python3-dev.")
 
 
 def extensions() -> list[Extension]:
     """One extension module for each .pyx, named after its path."""
+    from Cython.Build import cythonize
+
     sources = sorted(p for floor in FLOORS for p in (ROOT / floor).rglob("*.pyx"))
-    return [
+    modules = [
         Extension(
             ".".join(source.relative_to(ROOT).with_suffix("").parts),
             [str(source.relative_to(ROOT))],
@@ -28,6 +34,40 @@ def extensions() -> list[Extension]:
         )
         for source in sources
     ]
+    return cythonize(modules, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1)
 
 
-setup(ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES))
+class BuildExtensions(build_ext):
+    """Puts compiled modules into the private folder, except in place, and uses every core."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
+    def get_ext_fullpath(self, ext_name: str) -> str:
+        path = Path(super().get_ext_fullpath(ext_name))
+        if self.inplace:
+            return str(path)
+        return str(Path(self.build_lib) / PRIVATE / path.relative_to(self.build_lib))
+
+
+class BuildModules(build_py):
+    """Copies the floors' Python modules into the private folder."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        for floor in FLOORS:
+            for source in sorted((ROOT / floor).rglob("*.py")):
+                target = Path(self.build_lib) / PRIVATE / source.relative_to(ROOT)
+                self.mkpath(str(target.parent))
+                self.copy_file(str(source), str(target))
+
+
+setup(
+    packages=["pythiadb"],
+    package_dir={"pythiadb": "node/launcher"},
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildExtensions, "build_py": BuildModules},
+)

@@ -1,0 +1,58 @@
+# Two commands matter: `make run` starts a node, `make test` passes the quick suite. Both set up all they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 0
+SOURCES := $(shell find node cql cluster storage -name '*.pyx' -o -name '*.pxd' 2>/dev/null)
+
+.PHONY: run test check build debug sim prove bench clean
+
+run: build
+	$(BIN)/python -m node start --dir data
+
+test: build
+	$(BIN)/python -m pytest tests
+
+check: build
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/cython-lint --max-line-length=100 node cql cluster storage
+	$(BIN)/python -m tests.house.stubs
+	$(BIN)/python -m pytest tests/house
+
+build: $(VENV)/built
+
+$(VENV)/ready: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or later is missing: install python3."; exit 1; }
+	@command -v $${CC:-cc} >/dev/null || { echo "A C compiler is missing: install gcc."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed."; exit 1; }
+	@$(PYTHON) -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' \
+		|| { echo "Python's C headers are missing: install python3-dev."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: install python3-venv."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	touch $@
+
+$(VENV)/built: $(VENV)/ready setup.py $(SOURCES)
+	$(BIN)/python setup.py --quiet build_ext --inplace
+	touch $@
+
+debug: $(VENV)/ready
+	PYTHIA_DEBUG=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
+
+sim: build
+	$(BIN)/python -m pytest tests/sim --seed $(SEED)
+
+prove: build
+	$(BIN)/python -m pytest tests --long
+
+bench: build
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV) build
+	find node cql cluster storage -name '*.so' -delete
+	find node cql cluster storage -name '*.pyx' | sed 's/pyx$$/c/' | xargs rm -f

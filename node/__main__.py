@@ -1,0 +1,85 @@
+"""Starts a node: the command line of `pythia`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from node.config import ConfigError, build_config, parse_setting
+
+if TYPE_CHECKING:
+    from node.config import Config
+
+VERSION = "0.1.0"
+EXIT_USAGE = 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one command; returns the process's exit code."""
+    options = _parser().parse_args(arguments)
+    if options.command is None:
+        _parser().print_help()
+        return EXIT_USAGE
+    try:
+        config = _config(options)
+    except ConfigError as error:
+        print(f"pythia: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return _start(config)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pythia", description="A distributed wide-column database that speaks CQL."
+    )
+    parser.add_argument("--version", action="version", version=f"pythia {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    start = commands.add_parser("start", help="run a node until SIGTERM or Ctrl-C")
+    add = start.add_argument
+    add("--dir", dest="data_directory", metavar="D", help="data directory, or memory:// (default: data)")
+    add("--shards", metavar="N", help="number of shards (default: one per core)")
+    add("--memory", metavar="SIZE", help="memory of the node, such as 512MiB")
+    add("--host", dest="rpc_address", metavar="A", help="address to listen on (default: 127.0.0.1)")
+    add("--port", dest="native_transport_port", metavar="P", help="CQL port; 0 takes a free one")
+    add("--shard-aware-port", dest="native_shard_aware_transport_port", metavar="P")
+    add("--port-file", metavar="FILE", help="write `host port shard-aware-port` there when ready")
+    add("--config", metavar="FILE", help="YAML with cassandra.yaml's names")
+    add("--dev", action="store_true", default=None, help="one shard, for a laptop")
+    add("--insecure-listen", action="store_true", default=None, help=_INSECURE_HELP)
+    return parser
+
+
+_INSECURE_HELP = "allow an address that others can reach although there is no authentication"
+
+
+def _config(options: argparse.Namespace) -> Config:
+    """Command-line texts are checked by the same rules as the file's."""
+    overrides: dict[str, object] = {
+        "port_file": options.port_file,
+        "dev": options.dev,
+        "insecure_listen": options.insecure_listen,
+    }
+    for name, key in (
+        ("data_directory", "workdir"),
+        ("shards", "shards"),
+        ("rpc_address", "rpc_address"),
+        ("native_transport_port", "native_transport_port"),
+        ("native_shard_aware_transport_port", "native_shard_aware_transport_port"),
+    ):
+        given = getattr(options, name)
+        overrides[name] = None if given is None else parse_setting(key, given)
+    if options.memory is not None:
+        overrides["memory_bytes"] = parse_setting("memory", options.memory)
+    return build_config(overrides, options.config)
+
+
+def _start(config: Config) -> int:
+    from node.start import start_node  # Loads the floors; `--version` need not.
+
+    return start_node(config)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,50 @@
+"""The only reader of the operating system's clock.
+
+Three clocks, three names: `now` (monotonic seconds, for deadlines), `timestamp_us` (write timestamps) and
+`wall_s` (expiry). Write timestamps strictly increase on a shard, and no two shards of a node ever make the
+same one: shard i of n only makes timestamps that are i modulo n.
+"""
+
+from __future__ import annotations
+
+import time
+
+from cql.moment import Moment
+
+
+class Clock:
+    """Reads the time for one shard."""
+
+    __slots__ = ("_last_us", "_shard", "_shards")
+
+    def __init__(self, shard: int, shards: int, not_before_us: int = 0) -> None:
+        assert 0 <= shard < shards, "a shard's number lies below the number of shards"
+        self._shard = shard
+        self._shards = shards
+        self._last_us = not_before_us
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def wall_s(self) -> int:
+        """Seconds since 1970."""
+        return int(time.time())
+
+    def next_timestamp_us(self) -> int:
+        """A write timestamp that is larger than every one made before."""
+        return self._next(time.time_ns() // 1000)
+
+    def moment(self) -> Moment:
+        """All three clocks for one request."""
+        wall_ns = time.time_ns()
+        return Moment(time.monotonic(), self._next(wall_ns // 1000), wall_ns // 1_000_000_000)
+
+    def keep_after(self, timestamp_us: int) -> None:
+        """Makes no timestamp up to this one: what an earlier life of the node has used."""
+        self._last_us = max(self._last_us, timestamp_us)
+
+    def _next(self, wall_us: int) -> int:
+        candidate = wall_us if wall_us > self._last_us else self._last_us + 1
+        self._last_us = candidate + (self._shard - candidate) % self._shards
+        return self._last_us

@@ -1,0 +1,311 @@
+"""One frozen Config, the sole reader of configuration files and of the environment.
+
+Names are cassandra.yaml's where a setting has one. A value is taken from, in rising order: the default,
+the configuration file, the command line. An unknown name in the file is a warning that names the nearest
+known one; a wrong value is a `ConfigError` with the key, the value and what is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+MEMORY_BYTES_MIN = 64 * MIB
+SHARDS_MAX = 256
+YAML_BYTES_MAX = 4 * MIB
+
+_SIZES = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "k": KIB, "m": MIB, "g": GIB}
+_DURATIONS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_NUMBER_WITH_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z")
+_LOOPBACK = re.compile(r"(127(\.\d+){3}|::1|localhost)\Z")
+
+
+class ConfigError(Exception):
+    """A setting has a value that is not allowed; the text names the key, the value and the rule."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(f"{key}: {value!r} is not allowed; {allowed}")
+        self.key = key
+        self.value = value
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that can be set, with units in the names. Immutable after start."""
+
+    data_directory: str = "data"
+    cluster_name: str = "Test Cluster"
+    data_center: str = "datacenter1"
+    rack: str = "rack1"
+    rpc_address: str = "127.0.0.1"
+    native_transport_port: int = 9042
+    native_shard_aware_transport_port: int = 19042
+    port_file: str | None = None
+    insecure_listen: bool = False
+    shards: int = 1
+    memory_bytes: int = 256 * MIB
+    num_tokens: int = 16
+    initial_token: tuple[int, ...] = ()
+    dev: bool = False
+    commitlog_sync: str = "periodic"
+    commitlog_sync_period_s: float = 10.0
+    commitlog_sync_group_window_s: float = 1.0
+    commitlog_segment_bytes: int = 32 * MIB
+    commitlog_total_bytes: int = 1024 * MIB
+    read_request_timeout_s: float = 5.0
+    range_request_timeout_s: float = 10.0
+    write_request_timeout_s: float = 2.0
+    counter_write_request_timeout_s: float = 5.0
+    cas_contention_timeout_s: float = 1.8
+    truncate_request_timeout_s: float = 60.0
+    native_transport_max_frame_bytes: int = 16 * MIB
+    native_transport_max_connections: int = 10_000
+    batch_size_warn_bytes: int = 5 * KIB
+    batch_size_fail_bytes: int = 50 * KIB
+    log_level: str = "info"
+    warnings: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """How one key of the file becomes one field of Config."""
+
+    field_name: str
+    parse: Callable[[str, object], object]
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(key, value, "a text that is not empty is expected")
+    return value
+
+
+def _choice(*allowed: str) -> Callable[[str, object], object]:
+    def parse(key: str, value: object) -> object:
+        if not isinstance(value, str) or value.lower() not in allowed:
+            raise ConfigError(key, value, f"one of {', '.join(allowed)} is expected")
+        return value.lower()
+
+    return parse
+
+
+def _integer(low: int, high: int) -> Callable[[str, object], object]:
+    def parse(key: str, value: object) -> object:
+        if isinstance(value, str) and re.fullmatch(r"-?\d+", value.strip()):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            raise ConfigError(key, value, f"a whole number from {low} to {high} is expected")
+        return value
+
+    return parse
+
+
+def parse_size(key: str, value: object) -> int:
+    """Bytes of `16MiB`, `1G`, `4096`."""
+    found = _NUMBER_WITH_UNIT.match(str(value))
+    unit = found.group(2).lower() if found else ""
+    if found is None or isinstance(value, bool) or unit not in _SIZES:
+        raise ConfigError(key, value, "a size such as 512MiB or 4GiB is expected")
+    return int(float(found.group(1)) * _SIZES[unit])
+
+
+def _size(low: int, high: int = 1 << 50) -> Callable[[str, object], object]:
+    def parse(key: str, value: object) -> object:
+        size = parse_size(key, value)
+        if not low <= size <= high:
+            raise ConfigError(key, value, f"a size from {low} to {high} bytes is expected")
+        return size
+
+    return parse
+
+
+def _duration(default_unit: str, low_s: float = 0.0) -> Callable[[str, object], object]:
+    def parse(key: str, value: object) -> object:
+        found = _NUMBER_WITH_UNIT.match(str(value))
+        unit = (found.group(2).lower() or default_unit) if found else ""
+        if found is None or isinstance(value, bool) or unit not in _DURATIONS:
+            raise ConfigError(key, value, "a duration such as 500ms or 10s is expected")
+        seconds = float(found.group(1)) * _DURATIONS[unit]
+        if seconds < low_s:
+            raise ConfigError(key, value, f"at least {low_s} s is expected")
+        return seconds
+
+    return parse
+
+
+def _tokens(key: str, value: object) -> tuple[int, ...]:
+    parts = str(value).split(",") if isinstance(value, str | int) else value
+    try:
+        tokens = tuple(int(str(part)) for part in parts)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise ConfigError(key, value, "whole numbers separated by commas are expected") from None
+    if any(not -(1 << 63) < token < 1 << 63 for token in tokens):
+        raise ConfigError(key, value, "tokens lie between -2^63 and 2^63 - 1")
+    return tokens
+
+
+def _directory(key: str, value: object) -> str:
+    if isinstance(value, list):
+        if len(value) != 1:
+            raise ConfigError(key, value, "exactly one data directory is expected")
+        value = value[0]
+    return _text(key, value)
+
+
+_PORT = _integer(0, 65535)
+_SETTINGS: Mapping[str, _Setting] = {
+    "data_file_directories": _Setting("data_directory", _directory),
+    "workdir": _Setting("data_directory", _directory),
+    "cluster_name": _Setting("cluster_name", _text),
+    "dc": _Setting("data_center", _text),
+    "rack": _Setting("rack", _text),
+    "rpc_address": _Setting("rpc_address", _text),
+    "native_transport_port": _Setting("native_transport_port", _PORT),
+    "native_shard_aware_transport_port": _Setting("native_shard_aware_transport_port", _PORT),
+    "shards": _Setting("shards", _integer(1, SHARDS_MAX)),
+    "memory": _Setting("memory_bytes", _size(MEMORY_BYTES_MIN)),
+    "num_tokens": _Setting("num_tokens", _integer(1, 1024)),
+    "initial_token": _Setting("initial_token", _tokens),
+    "commitlog_sync": _Setting("commitlog_sync", _choice("periodic", "batch", "group")),
+    "commitlog_sync_period": _Setting("commitlog_sync_period_s", _duration("ms", 0.001)),
+    "commitlog_sync_group_window": _Setting(
+        "commitlog_sync_group_window_s", _duration("ms", 0.001)
+    ),
+    "commitlog_segment_size": _Setting("commitlog_segment_bytes", _size(MIB, GIB)),
+    "commitlog_total_space": _Setting("commitlog_total_bytes", _size(4 * MIB)),
+    "read_request_timeout": _Setting("read_request_timeout_s", _duration("ms", 0.01)),
+    "range_request_timeout": _Setting("range_request_timeout_s", _duration("ms", 0.01)),
+    "write_request_timeout": _Setting("write_request_timeout_s", _duration("ms", 0.01)),
+    "counter_write_request_timeout": _Setting(
+        "counter_write_request_timeout_s", _duration("ms", 0.01)
+    ),
+    "cas_contention_timeout": _Setting("cas_contention_timeout_s", _duration("ms", 0.01)),
+    "truncate_request_timeout": _Setting("truncate_request_timeout_s", _duration("ms", 0.01)),
+    "native_transport_max_frame_size": _Setting(
+        "native_transport_max_frame_bytes", _size(KIB, 256 * MIB)
+    ),
+    "native_transport_max_concurrent_connections": _Setting(
+        "native_transport_max_connections", _integer(1, 1_000_000)
+    ),
+    "batch_size_warn_threshold": _Setting("batch_size_warn_bytes", _size(0)),
+    "batch_size_fail_threshold": _Setting("batch_size_fail_bytes", _size(0)),
+    "log_level": _Setting("log_level", _choice("debug", "info", "warning", "error")),
+}
+
+
+def build_config(overrides: Mapping[str, object], config_file: str | None = None) -> Config:
+    """The Config of this start: defaults derived from the machine, then the file, then `overrides`.
+
+    `overrides` has the field names of Config and values that are already checked.
+    """
+    values: dict[str, object] = {
+        "shards": default_shards(),
+        "memory_bytes": default_memory_bytes(),
+    }
+    warnings: list[str] = []
+    if config_file is not None:
+        values.update(_read_file(config_file, warnings))
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    if values.get("dev") and "shards" not in {k for k, v in overrides.items() if v is not None}:
+        values["shards"] = 1
+    config = dataclasses.replace(Config(), warnings=tuple(warnings), **values)  # type: ignore[arg-type]
+    _check_together(config)
+    return config
+
+
+def parse_setting(key: str, value: object) -> object:
+    """One value as the file would have it; used for command-line options too."""
+    return _SETTINGS[key].parse(key, value)
+
+
+def _read_file(path: str, warnings: list[str]) -> dict[str, object]:
+    import yaml  # Imported only when there is a file to read: start-up time is a feature.
+
+    try:
+        text = Path(path).read_bytes()[: YAML_BYTES_MAX + 1]
+    except OSError as error:
+        raise ConfigError("--config", path, f"the file cannot be read: {error.strerror}") from None
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError("--config", path, f"the file is not valid YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError("--config", path, "the file must map names to values")
+    values: dict[str, object] = {}
+    for key, value in content.items():
+        setting = _SETTINGS.get(str(key))
+        if setting is None:
+            warnings.append(_unknown(str(key)))
+        elif value is not None:
+            values[setting.field_name] = setting.parse(str(key), value)
+    return values
+
+
+def _unknown(key: str) -> str:
+    nearest = difflib.get_close_matches(key, _SETTINGS, n=1, cutoff=0.0)
+    return f"unknown setting {key!r} is ignored; the nearest known one is {nearest[0]!r}"
+
+
+def _check_together(config: Config) -> None:
+    if not _LOOPBACK.match(config.rpc_address) and not config.insecure_listen:
+        raise ConfigError(
+            "rpc_address",
+            config.rpc_address,
+            "without authentication only a loopback address is served; --insecure-listen lifts this",
+        )
+    if config.initial_token and len(config.initial_token) != config.num_tokens:
+        raise ConfigError(
+            "initial_token", config.initial_token, f"num_tokens asks for {config.num_tokens} tokens"
+        )
+
+
+def default_shards() -> int:
+    """One shard per core that this process may use: affinity and the cgroup's CPU quota respected."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    quota = _cgroup_cpus()
+    usable = cores or 1
+    return max(1, min(SHARDS_MAX, usable if quota is None else min(usable, max(1, int(quota)))))
+
+
+def default_memory_bytes() -> int:
+    """A quarter of the memory that the host or the cgroup gives, between 256 MiB and 64 GiB."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _first_number(
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+    )
+    if limit is not None and limit < total:
+        total = limit
+    return min(64 * GIB, max(256 * MIB, total // 4))
+
+
+def _cgroup_cpus() -> float | None:
+    words = _read_words("/sys/fs/cgroup/cpu.max")
+    if len(words) == 2 and words[0] != "max":
+        return float(words[0]) / float(words[1])
+    return None
+
+
+def _first_number(paths: Sequence[str]) -> int | None:
+    for path in paths:
+        words = _read_words(path)
+        if words and words[0].isdigit():
+            return int(words[0])
+    return None
+
+
+def _read_words(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().split()
+    except OSError:
+        return []

@@ -1,0 +1,211 @@
+"""The rules of the house that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FILE_LINES_MAX = 800
+FUNCTION_LINES_MAX = 70
+
+
+def _load(name: str) -> ModuleType:
+    """A neighbour in this folder; tests are imported one by one and share no package."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"house_{name}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+tree = _load("tree")
+
+WORLD = {
+    "time": {"node"},
+    "datetime": set(),
+    "random": set(),
+    "secrets": {"node"},
+    "os": {"node", "storage/direct_disk"},
+    "pathlib": {"node"},
+    "socket": {"node"},
+    "subprocess": set(),
+    "threading": {"storage/direct_disk"},
+    "tempfile": set(),
+}
+"""Modules that reach for the world, and the floors or rooms which may import them."""
+UNSAFE = re.compile(r"\b(pickle|marshal|shelve)\b|(?<![\w.])(eval|exec)\(|shell=True|yaml\.load\(")
+MACHINE = re.compile(r"(?<![\w.])/(?:home|work|Users|root)/")
+UNFINISHED = re.compile(r"\b(FIXME|TODO|XXX)\b")
+WAITING = re.compile(r"create_task\(|ensure_future\(|asyncio\.timeout|call_later\(|wait_for\(")
+
+
+def _each(*suffixes: str) -> list[object]:
+    return [pytest.param(source, id=source.name) for source in tree.sources(*suffixes)]
+
+
+@pytest.mark.parametrize("source", _each(".py", ".pyx", ".pxd"))
+def test_imports_point_down_and_through_doors(source: object) -> None:
+    order = tree.FLOORS
+    rooms = tree.listed_rooms()
+    wrong = []
+    for imported in source.imported_rooms():  # type: ignore[attr-defined]
+        floor = imported.split("/")[0]
+        if floor == source.floor:  # type: ignore[attr-defined]
+            continue
+        if order.index(floor) < order.index(source.floor):  # type: ignore[attr-defined]
+            wrong.append(f"{imported} lies above")
+        elif source.room != "node/shard" and not _is_door(rooms, imported):  # type: ignore[attr-defined]
+            wrong.append(f"{imported} is not a door")
+    assert not wrong
+
+
+def _is_door(rooms: dict[str, object], imported: str) -> bool:
+    room = rooms.get(imported)
+    return room is not None and bool(room.is_door)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("source", _each(".py", ".pyx", ".pxd"))
+def test_files_are_short(source: object) -> None:
+    assert source.text.count("\n") <= FILE_LINES_MAX  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("source", _each(".py", ".pyx"))
+def test_functions_are_short(source: object) -> None:
+    text = source.text  # type: ignore[attr-defined]
+    is_python = source.path.suffix == ".py"  # type: ignore[attr-defined]
+    lengths = _python_functions(text) if is_python else _compiled_functions(text)
+    assert [(name, n) for name, n in lengths if n > FUNCTION_LINES_MAX] == []
+
+
+def _python_functions(text: str) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def _compiled_functions(text: str) -> Iterator[tuple[str, int]]:
+    lines = text.splitlines()
+    start = re.compile(r"^(\s*)(?:c?p?def|async def)\s+(?!class|enum|struct|extern|union)[^=]*\(")
+    for number, line in enumerate(lines):
+        match = start.match(line)
+        if match is None:
+            continue
+        indent, last, is_open = len(match.group(1)), number, True
+        for at in range(number + 1, len(lines)):
+            body = lines[at]
+            if body.strip() and len(body) - len(body.lstrip()) <= indent and not is_open:
+                break
+            is_open = is_open and not lines[at - 1].rstrip().endswith(":")
+            last = at if body.strip() else last
+        yield line.strip(), last - number + 1
+
+
+@pytest.mark.parametrize("source", _each(".py", ".pyx"))
+def test_only_the_named_rooms_reach_for_the_world(source: object) -> None:
+    allowed_to = {source.room, source.floor}  # type: ignore[attr-defined]
+    wrong = []
+    pattern = re.compile(r"^(\s*)(?:from\s+(\w+)\s+import (.+)|import\s+(\w+)\s*)$", re.MULTILINE)
+    for line in pattern.finditer(source.text):  # type: ignore[attr-defined]
+        module = line.group(2) or line.group(4)
+        allowed = WORLD.get(module)
+        if allowed is None or allowed & allowed_to or _is_a_type_only(module, line.group(3) or ""):
+            continue
+        if not _stands_under_type_checking(source.text, line.start()):  # type: ignore[attr-defined]
+            wrong.append(line.group(0).strip())
+    assert wrong == []
+
+
+def _is_a_type_only(module: str, names: str) -> bool:
+    """`from random import Random` names the argument's type; so do the value types of datetime."""
+    harmless = {"random": {"Random"}, "datetime": {"date", "datetime", "time", "timedelta", "UTC"}}
+    listed = {name.strip() for name in names.strip("()").split(",") if name.strip()}
+    return bool(listed) and listed <= harmless.get(module, set())
+
+
+def _stands_under_type_checking(text: str, position: int) -> bool:
+    before = text[:position].rstrip().splitlines()
+    while before and (before[-1].startswith((" ", "\t")) or not before[-1].strip()):
+        before.pop()
+    return bool(before) and before[-1].startswith("if TYPE_CHECKING")
+
+
+@pytest.mark.parametrize("source", _each(".py", ".pyx", ".pxd", ".pyi"))
+def test_nothing_unsafe_unfinished_or_local_is_in_the_tree(source: object) -> None:
+    text = source.text  # type: ignore[attr-defined]
+    assert not UNSAFE.search(text)
+    assert not UNFINISHED.search(text)
+    assert not MACHINE.search(text)
+
+
+@pytest.mark.parametrize("source", _each(".py", ".pyx"))
+def test_the_hot_path_starts_no_task_and_no_timer(source: object) -> None:
+    in_hot_path = False
+    wrong = []
+    for line in source.text.splitlines():  # type: ignore[attr-defined]
+        if line.strip().startswith("# Hot path"):
+            in_hot_path = True
+        elif line.strip().startswith("# End of the hot path"):
+            in_hot_path = False
+        elif in_hot_path and WAITING.search(line):
+            wrong.append(line.strip())
+    assert wrong == []
+
+
+@pytest.mark.parametrize("source", [s for s in _each(".py") if "__init__" in s.id])  # type: ignore[attr-defined]
+def test_an_init_file_holds_a_docstring_and_nothing_else(source: object) -> None:
+    if source.room == "node/launcher/__init__":  # type: ignore[attr-defined]
+        pytest.skip("the launcher is the package that a wheel installs, and this file is its room")
+    body = ast.parse(source.text).body  # type: ignore[attr-defined]
+    assert len(body) == 1 and isinstance(body[0], ast.Expr)
+
+
+@pytest.mark.parametrize("source", _each(".py", ".pyx"))
+def test_a_room_stands_in_the_architecture_with_its_purpose(source: object) -> None:
+    name = source.room  # type: ignore[attr-defined]
+    if name.endswith("__init__") and name != "node/launcher/__init__":
+        return
+    listed = tree.listed_rooms()
+    assert name in listed, "docs/architecture.md does not list this room"
+    assert listed[name].purpose == tree.first_docstring_line(source)
+    assert listed[name].is_compiled == (source.path.suffix == ".pyx")  # type: ignore[attr-defined]
+
+
+def test_the_architecture_lists_only_rooms_that_exist() -> None:
+    existing = {source.room for source in tree.sources(".py", ".pyx")}
+    assert [name for name in tree.listed_rooms() if name not in existing] == []
+
+
+@pytest.mark.parametrize("source", _each(".pyx"))
+def test_a_compiled_room_has_its_struct_and_its_face(source: object) -> None:
+    missing = [s for s in (".pxd", ".pyi") if not source.path.with_suffix(s).exists()]  # type: ignore[attr-defined]
+    assert missing == []
+
+
+@pytest.mark.parametrize("source", _each(".pyx", ".pxd"))
+def test_every_c_function_says_how_it_fails(source: object) -> None:
+    pattern = re.compile(r"^\s*cdef (?:inline )?(?!class\b|enum\b|struct\b|extern\b|union\b)(.+\))\s*:?\s*$")
+    wrong = []
+    for line in source.text.splitlines():  # type: ignore[attr-defined]
+        match = pattern.match(line)
+        if match and "=" not in match.group(1).split("(")[0] and _returns_a_c_value(match.group(1)):
+            wrong.append(line.strip())
+    assert wrong == []
+
+
+def _returns_a_c_value(signature: str) -> bool:
+    """A function that returns an object fails by exception anyway; any other must say except or noexcept."""
+    words = signature.split("(")[0].split()
+    objects = {"object", "bytes", "list", "dict", "tuple", "str", "set", "bytearray"}
+    if len(words) < 2 or words[0] in objects or words[0][0].isupper():
+        return False
+    return not re.search(r"\b(noexcept|except)\b", signature)
