@@ -1,0 +1,85 @@
+"""The options of a table as values, with their defaults and what storage makes of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TypeAlias
+
+Pairs: TypeAlias = tuple[tuple[str, str], ...]
+"""A map option: (key, value) pairs sorted by key."""
+
+COMPACTION_PACKAGE = "org.apache.cassandra.db.compaction."
+COMPRESSION_PACKAGE = "org.apache.cassandra.io.compress."
+
+DEFAULT_CACHING: Pairs = (("keys", "ALL"), ("rows_per_partition", "NONE"))
+DEFAULT_COMPACTION: Pairs = (
+    ("class", COMPACTION_PACKAGE + "SizeTieredCompactionStrategy"),
+    ("max_threshold", "32"),
+    ("min_threshold", "4"),
+)
+DEFAULT_COMPRESSION: Pairs = (
+    ("chunk_length_in_kb", "16"),
+    ("class", COMPRESSION_PACKAGE + "LZ4Compressor"),
+)
+BYTES_PER_KB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """One field per option, named as in CQL, in the order in which DESCRIBE shows them."""
+
+    additional_write_policy: str = "99p"
+    allow_auto_snapshot: bool = True
+    bloom_filter_fp_chance: float = 0.01
+    caching: Pairs = DEFAULT_CACHING
+    cdc: bool = False
+    comment: str = ""
+    compaction: Pairs = DEFAULT_COMPACTION
+    compression: Pairs = DEFAULT_COMPRESSION
+    """As shown: `(("enabled", "false"),)` when there is no compression."""
+    memtable: str = "default"
+    crc_check_chance: float = 1.0
+    default_time_to_live: int = 0
+    extensions: Pairs = ()
+    gc_grace_seconds: int = 864_000
+    incremental_backups: bool = True
+    max_index_interval: int = 2048
+    memtable_flush_period_in_ms: int = 0
+    min_index_interval: int = 128
+    read_repair: str = "BLOCKING"
+    speculative_retry: str = "99p"
+    row_cache: bool = True
+    """Off only if `caching` was given with rows_per_partition NONE; not shown."""
+
+    @property
+    def compressor(self) -> str:
+        """Short name of the block compressor, "none" without."""
+        for key, value in self.compression:
+            if key == "enabled" and value == "false":
+                return "none"
+        name = dict(self.compression).get("class", "").removeprefix(COMPRESSION_PACKAGE)
+        return name.removesuffix("Compressor").lower() or "none"
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Uncompressed bytes of a compressed block."""
+        return int(dict(self.compression).get("chunk_length_in_kb", "16")) * BYTES_PER_KB
+
+    def to_json(self) -> dict[str, Any]:
+        """What differs from the defaults, so that old entries stay readable when options are added."""
+        default = asdict(DEFAULT_OPTIONS)
+        return {name: value for name, value in asdict(self).items() if value != default[name]}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> TableOptions:
+        """The inverse of `to_json`; options that this version does not know are left out."""
+        known = {field.name for field in fields(TableOptions)}
+        given: dict[str, Any] = {
+            name: tuple((key, text) for key, text in value) if isinstance(value, list) else value
+            for name, value in data.items()
+            if name in known
+        }
+        return replace(DEFAULT_OPTIONS, **given)
+
+
+DEFAULT_OPTIONS = TableOptions()
