@@ -44,9 +44,13 @@ class BuildExtensions(build_ext):
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
 
+    def run(self) -> None:
+        self.stays_in_tree = bool(self.inplace) or self.editable_mode
+        super().run()
+
     def get_ext_fullpath(self, ext_name: str) -> str:
         path = Path(super().get_ext_fullpath(ext_name))
-        if self.inplace:
+        if self.stays_in_tree:
             return str(path)
         return str(Path(self.build_lib) / PRIVATE / path.relative_to(self.build_lib))
 

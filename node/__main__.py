@@ -38,7 +38,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     start = commands.add_parser("start", help="run a node until SIGTERM or Ctrl-C")
     add = start.add_argument
-    add("--dir", dest="data_directory", metavar="D", help="data directory, or memory:// (default: data)")
+    add(
+        "--dir",
+        dest="data_directory",
+        metavar="D",
+        help="data directory, or memory:// (default: data)",
+    )
     add("--shards", metavar="N", help="number of shards (default: one per core)")
     add("--memory", metavar="SIZE", help="memory of the node, such as 512MiB")
     add("--host", dest="rpc_address", metavar="A", help="address to listen on (default: 127.0.0.1)")

@@ -116,7 +116,9 @@ def _decode(content: bytes, path: str) -> Identity:
     try:
         fields = json.loads(content)
         if fields["format"] != FORMAT:
-            raise IdentityMismatch(f"{path} has format {fields['format']}, this node knows {FORMAT}")
+            raise IdentityMismatch(
+                f"{path} has format {fields['format']}, this node knows {FORMAT}"
+            )
         return Identity(
             UUID(fields["host_id"]),
             fields["cluster_name"],

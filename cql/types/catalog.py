@@ -436,9 +436,9 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
         elif sign in "'\"":
             word, end = _quoted(text, at)
             yield ("string" if sign == "'" else "quoted"), word
-        elif sign.isalnum() and sign.isascii() or sign == "_":
+        elif (sign.isalnum() and sign.isascii()) or sign == "_":
             while end < len(text) and (
-                text[end].isalnum() and text[end].isascii() or text[end] == "_"
+                (text[end].isalnum() and text[end].isascii()) or text[end] == "_"
             ):
                 end += 1
             word = text[at:end]

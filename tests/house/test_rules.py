@@ -193,7 +193,9 @@ def test_a_compiled_room_has_its_struct_and_its_face(source: object) -> None:
 
 @pytest.mark.parametrize("source", _each(".pyx", ".pxd"))
 def test_every_c_function_says_how_it_fails(source: object) -> None:
-    pattern = re.compile(r"^\s*cdef (?:inline )?(?!class\b|enum\b|struct\b|extern\b|union\b)(.+\))\s*:?\s*$")
+    pattern = re.compile(
+        r"^\s*cdef (?:inline )?(?!class\b|enum\b|struct\b|extern\b|union\b)(.+\))\s*:?\s*$"
+    )
     wrong = []
     for line in source.text.splitlines():  # type: ignore[attr-defined]
         match = pattern.match(line)

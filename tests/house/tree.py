@@ -62,7 +62,11 @@ def sources(*suffixes: str) -> list[Source]:
     """All source files of the floors with these endings."""
     found = (path for floor in FLOORS for path in (ROOT / floor).rglob("*"))
     return sorted(
-        (Source(path) for path in found if path.suffix in suffixes and "__pycache__" not in path.parts),
+        (
+            Source(path)
+            for path in found
+            if path.suffix in suffixes and "__pycache__" not in path.parts
+        ),
         key=lambda source: source.name,
     )
 
