@@ -1,8 +1,8 @@
 """The only reader of the operating system's clock.
 
-Three clocks, three names: `now` (monotonic seconds, for deadlines), `timestamp_us` (write timestamps) and
-`wall_s` (expiry). Write timestamps strictly increase on a shard, and no two shards of a node ever make the
-same one: shard i of n only makes timestamps that are i modulo n.
+Three clocks, three names: `now` (monotonic seconds, for deadlines), `timestamp_us` (write
+timestamps) and `wall_s` (expiry). Write timestamps strictly increase on a shard, and no two shards
+of a node ever make the same one: shard i of n only makes timestamps that are i modulo n.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """One frozen Config, the sole reader of configuration files and of the environment.
 
-Names are cassandra.yaml's where a setting has one. A value is taken from, in rising order: the default,
-the configuration file, the command line. An unknown name in the file is a warning that names the nearest
-known one; a wrong value is a `ConfigError` with the key, the value and what is allowed.
+Names are cassandra.yaml's where a setting has one. A value is taken from, in rising order: the
+default, the configuration file, the command line. An unknown name in the file is a warning that
+names the nearest known one; a wrong value is a `ConfigError` with the key, the value and what is
+allowed.
 """
 
 from __future__ import annotations
@@ -262,7 +263,7 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             "rpc_address",
             config.rpc_address,
-            "without authentication only a loopback address is served; --insecure-listen lifts this",
+            "it is reachable by others and there is no authentication; see --insecure-listen",
         )
     if config.initial_token and len(config.initial_token) != config.num_tokens:
         raise ConfigError(
@@ -271,7 +272,9 @@ def _check_together(config: Config) -> None:
 
 
 def default_shards() -> int:
-    """One shard per core that this process may use: affinity and the cgroup's CPU quota respected."""
+    """One shard per core that this process may use: affinity and the cgroup's CPU quota
+    respected.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     quota = _cgroup_cpus()
     usable = cores or 1

@@ -1,7 +1,8 @@
 """Who this node is: host id, tokens, number of shards, and the key that signs paging states.
 
-Made at the first start and kept in `node.json` of the data directory, replaced as a whole: written beside,
-synced, renamed, directory synced. Everything else about a node may change between two starts; this may not.
+Made at the first start and kept in `node.json` of the data directory, replaced as a whole: written
+beside, synced, renamed, directory synced. Everything else about a node may change between two
+starts; this may not.
 """
 
 from __future__ import annotations
@@ -70,8 +71,8 @@ def _check_same(identity: Identity, config: Config) -> None:
         )
     if identity.shards != config.shards:
         raise IdentityMismatch(
-            f"the data was written by {identity.shards} shards and the node is started with {config.shards}; "
-            f"start it with --shards {identity.shards}"
+            f"the data was written by {identity.shards} shards, the node is started with "
+            f"{config.shards}; start it with --shards {identity.shards}"
         )
 
 

@@ -1,14 +1,15 @@
 """Opens the listening sockets and steers connections to shards in the kernel.
 
-There is one socket for each shard and port, all bound to one address with SO_REUSEPORT; the supervisor opens
-them once, in the order of the shards, and keeps them for its whole life, so that a socket's place in the
-reuseport group is its shard's number. A classic BPF program on the group chooses the place of each new
-connection: on the shard-aware port `source port % shards`, exactly; on the ordinary port at random, which
-spreads evenly whatever the clients' ports are. (A free port of a client is always odd or always even on
-Linux, so that the source port itself would leave half of the shards empty.)
+There is one socket for each shard and port, all bound to one address with SO_REUSEPORT; the
+supervisor opens them once, in the order of the shards, and keeps them for its whole life, so that a
+socket's place in the reuseport group is its shard's number. A classic BPF program on the group
+chooses the place of each new connection: on the shard-aware port `source port % shards`, exactly;
+on the ordinary port at random, which spreads evenly whatever the clients' ports are. (A free port
+of a client is always odd or always even on Linux, so that the source port itself would leave half
+of the shards empty.)
 
-Where the kernel has no such program (macOS), `can_steer` is false: there is one socket for all shards and no
-shard-aware port.
+Where the kernel has no such program (macOS), `can_steer` is false: there is one socket for all
+shards and no shard-aware port.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ def can_steer() -> bool:
 def open_listeners(address: str, port: int, shard_aware_port: int, shards: int) -> Listeners:
     """Opens all sockets; port 0 takes a free one. Raises OSError if an address is in use.
 
-    The shard-aware port is left out when it cannot be exact or when the ordinary port was taken at random and
-    no free port is left for it.
+    The shard-aware port is left out when it cannot be exact or when the ordinary port was taken at
+    random and no free port is left for it.
     """
     exact = can_steer()
     ordinary = _open_group(address, port, shards, _random_program(shards) if exact else None)
@@ -106,7 +107,9 @@ def _bind(address: str, port: int) -> socket.socket:
 
 
 def _refuse_foreign_group(address: str, port: int) -> None:
-    """SO_REUSEPORT would let two nodes of one user share a port without a word; a probe without it fails."""
+    """SO_REUSEPORT would let two nodes of one user share a port without a word; a probe without it
+    fails.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -136,7 +139,9 @@ def _random_program(shards: int) -> bytes:
 
 
 def _source_port_program(shards: int) -> bytes:
-    """A = source port % shards, of TCP over IPv4 (any header length) or IPv6 (no extension headers)."""
+    """A = source port % shards, of TCP over IPv4 (any header length) or IPv6 (no extension
+    headers).
+    """
     return b"".join(
         (
             _instruction(_LOAD_BYTE, _NETWORK_HEADER),

@@ -1,6 +1,7 @@
 """What the node says: one line per event on standard error.
 
-Every line names the shard it comes from. Lines of errors carry the trace once, where the error was caught.
+Every line names the shard it comes from. Lines of errors carry the trace once, where the error was
+caught.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
 """One process per core: forks the shards, restarts the dead ones, and never serves data itself.
 
-The supervisor loads all code once and forks. It keeps every listening socket and both ends of every mesh pair
-for its whole life, so that a shard which comes back finds the places of the one that died. With each child it
-has a control socket: the child says `ready`, `failed TEXT` or `drained`, the supervisor says `drain` and `stop`. A child
-whose supervisor is gone ends at once: what it acknowledged is in its log.
+The supervisor loads all code once and forks. It keeps every listening socket and both ends of every
+mesh pair for its whole life, so that a shard which comes back finds the places of the one that
+died. With each child it has a control socket: the child says `ready`, `failed TEXT` or `drained`,
+the supervisor says `drain` and `stop`. A child whose supervisor is gone ends at once: what it
+acknowledged is in its log.
 
-A stop has two phases, because shards need each other while requests are in flight: all shards drain (accept no
-more, answer what they have), and only when the last one has drained does any of them stop.
+A stop has two phases, because shards need each other while requests are in flight: all shards drain
+(accept no more, answer what they have), and only when the last one has drained does any of them
+stop.
 """
 
 from __future__ import annotations
@@ -298,7 +300,9 @@ def _told(status: int) -> str:
 
 
 def _die_with_parent() -> None:
-    """Asks Linux to kill this process when the supervisor dies; elsewhere the control socket's end does."""
+    """Asks Linux to kill this process when the supervisor dies; elsewhere the control socket's end
+    does.
+    """
     if sys.platform == "linux":
         import ctypes
 

@@ -1,7 +1,8 @@
 """The one package that a wheel installs; it carries the four floors privately.
 
-Names such as `storage` must never reach a user's environment. A wheel therefore has the floors in the folder
-`floors` of this package, and only the node's own processes put that folder first on their path.
+Names such as `storage` must never reach a user's environment. A wheel therefore has the floors in
+the folder `floors` of this package, and only the node's own processes put that folder first on
+their path.
 """
 
 from __future__ import annotations

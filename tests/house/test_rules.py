@@ -205,7 +205,9 @@ def test_every_c_function_says_how_it_fails(source: object) -> None:
 
 
 def _returns_a_c_value(signature: str) -> bool:
-    """A function that returns an object fails by exception anyway; any other must say except or noexcept."""
+    """A function that returns an object fails by exception anyway; any other must say except or
+    noexcept.
+    """
     words = signature.split("(")[0].split()
     objects = {"object", "bytes", "list", "dict", "tuple", "str", "set", "bytearray"}
     if len(words) < 2 or words[0] in objects or words[0][0].isupper():

@@ -1,4 +1,6 @@
-"""What the house rules look at: the source files of the floors and the rooms that docs/architecture.md lists."""
+"""What the house rules look at: the source files of the floors and the rooms that
+docs/architecture.md lists.
+"""
 
 from __future__ import annotations
 
