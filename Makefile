@@ -20,7 +20,7 @@ check: build
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/cython-lint --max-line-length=100 node cql cluster storage
-	$(BIN)/python -m tests.house.stubs
+	$(BIN)/python tests/house/stubs.py
 	$(BIN)/python -m pytest tests/house
 
 build: $(VENV)/built
