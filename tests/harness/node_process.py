@@ -1,4 +1,4 @@
-"""A real node in its own processes, for tests: started on free ports, stopped, killed, started again."""
+"""A real node in its own processes, for tests: started, stopped, killed, started again."""
 
 from __future__ import annotations
 
