@@ -1,0 +1,75 @@
+"""Settings: where they come from, what is allowed, what is said when it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from node.config import MIB, ConfigError, build_config
+
+
+def _file(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "pythia.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_the_file_uses_the_names_and_units_of_cassandra_yaml(tmp_path: Path) -> None:
+    config = build_config(
+        {},
+        _file(
+            tmp_path,
+            "cluster_name: Blue\nnative_transport_port: 9999\ncommitlog_sync_period: 2500ms\n"
+            "commitlog_segment_size: 8MiB\ndata_file_directories:\n  - /d\n",
+        ),
+    )
+    assert (config.cluster_name, config.native_transport_port) == ("Blue", 9999)
+    assert (config.commitlog_sync_period_s, config.commitlog_segment_bytes) == (2.5, 8 * MIB)
+    assert config.data_directory == "/d"
+
+
+def test_the_command_line_beats_the_file(tmp_path: Path) -> None:
+    path = _file(tmp_path, "native_transport_port: 9999\n")
+    assert build_config({"native_transport_port": 1234}, path).native_transport_port == 1234
+
+
+def test_an_unknown_name_is_a_warning_that_names_the_nearest_known_one(tmp_path: Path) -> None:
+    config = build_config({}, _file(tmp_path, "clustername: Blue\n"))
+    assert "'clustername'" in config.warnings[0]
+    assert "'cluster_name'" in config.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("shards: 0", ["shards", "0", "from 1 to 256"]),
+        ("memory: 3MiB", ["memory", "3MiB", "bytes"]),
+        ("commitlog_sync: never", ["commitlog_sync", "never", "periodic, batch, group"]),
+        ("read_request_timeout: soon", ["read_request_timeout", "soon", "duration"]),
+        ("initial_token: x", ["initial_token", "x", "whole numbers"]),
+        ("data_file_directories: [a, b]", ["data_file_directories", "exactly one"]),
+    ],
+)
+def test_a_wrong_value_names_the_key_the_value_and_the_rule(
+    tmp_path: Path, line: str, words: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        build_config({}, _file(tmp_path, line))
+    assert all(word in str(error.value) for word in words)
+
+
+def test_yaml_that_makes_objects_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        build_config({}, _file(tmp_path, "cluster_name: !!python/object/apply:os.getcwd []\n"))
+
+
+def test_an_address_that_others_reach_needs_insecure_listen() -> None:
+    with pytest.raises(ConfigError, match="insecure-listen"):
+        build_config({"rpc_address": "0.0.0.0"})
+    assert build_config({"rpc_address": "0.0.0.0", "insecure_listen": True}).insecure_listen
+
+
+def test_dev_means_one_shard_unless_a_number_is_given() -> None:
+    assert build_config({"dev": True}).shards == 1
+    assert build_config({"dev": True, "shards": 3}).shards == 3
