@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from cql.types.catalog import CqlType
+from cql.types.catalog import CqlType, java_class
 
 __all__ = [
     "NO_METADATA_ID",
@@ -113,8 +111,6 @@ class Rows(Result):
 
 def result_metadata_id(columns: Sequence[ColumnSpec]) -> bytes:
     """The id that changes when a name or type of the result does, equal on every node."""
-    from cql.types.catalog import java_class
-
     digest = hashlib.md5(usedforsecurity=False)
     for column in columns:
         digest.update(column.name.encode())

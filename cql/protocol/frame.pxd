@@ -1,0 +1,70 @@
+"""The structs of a connection's two directions of bytes."""
+
+from libc.stdint cimport int32_t, uint8_t, uint32_t
+
+cdef enum:
+    HEADER = 9  # version, flags, stream (2), opcode, length (4)
+    OLD_HEADER = 8  # versions 1 and 2: a stream of one byte
+
+cdef enum:
+    COMPRESSED = 0x01
+    TRACING = 0x02
+    PAYLOAD = 0x04
+    WARNING = 0x08
+    USE_BETA = 0x10
+
+cdef class Frame:
+    cdef readonly int version
+    cdef readonly int flags
+    cdef readonly int stream
+    cdef readonly int opcode
+    cdef readonly bytes body  # decompressed
+
+cdef class Reply:
+    cdef readonly int opcode
+    cdef readonly int flags
+    cdef readonly bytes body
+    cdef readonly bint closes  # nothing is read after it
+
+cdef class FrameReader:
+    cdef public uint32_t frame_bytes_max  # of a body; a longer one is skipped and refused
+    cdef public bint is_open  # STARTUP is done: before it, every violation is fatal
+    cdef int version  # all frames must have it; 0 before it is agreed upon
+    cdef bint is_segmented
+    cdef bint packs  # lz4 was agreed upon
+    cdef bint has_begun  # the first frame has been seen
+    cdef const uint8_t* data  # borrowed from the caller of `borrow`, or from `kept`
+    cdef Py_ssize_t size
+    cdef Py_ssize_t at
+    cdef bytearray kept  # bytes that wait for the rest of a frame or segment
+    cdef bytes payload  # the segment being read, when it holds more envelopes
+    cdef Py_ssize_t payload_at
+    cdef bytearray message  # the beginning of an envelope cut over several segments
+    cdef Py_ssize_t skip  # bytes of a refused envelope still to be thrown away
+
+    cdef int borrow(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef int keep_rest(self) except -1
+    # None: more bytes are needed. Raises BadFrame.
+    cpdef Frame next_frame(self)
+    cdef Frame next_bare(self)
+    cdef Frame next_segmented(self)
+    cdef bint open_segment(self) except -1
+    cdef Frame continue_message(self)
+    # The body's length; raises BadFrame when the header may not be followed.
+    cdef Py_ssize_t check_header(self, const uint8_t* header, Py_ssize_t size) except -2
+    cdef int check_length(self, const uint8_t* header, uint32_t length) except -1
+    cdef Frame build(self, const uint8_t* header, Py_ssize_t length)
+
+cdef class FrameWriter:
+    cdef bytearray out  # finished bytes; None when there are none
+    cdef bytearray envelopes  # v5: envelopes not yet put into a segment
+    cdef bint is_segmented
+    cdef bint packs
+
+    cdef int write(
+        self, int version, int stream, int opcode, int flags, bytes body
+    ) except -1
+    cdef int cut_segment(self) except -1
+    cdef Py_ssize_t size(self) noexcept
+    # The bytes to send, None if there are none.
+    cpdef bytearray take(self)

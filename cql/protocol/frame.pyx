@@ -1,0 +1,552 @@
+"""Bytes to frames and frames to bytes: envelopes of v3 and v4, and those of v5 inside segments.
+
+Both directions are pure state machines. The reader trusts nothing: a length is checked before a byte
+is kept for it, and what it keeps never exceeds one frame and what was handed to it once.
+"""
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int16_t, int32_t, uint8_t, uint32_t
+from libc.string cimport memcpy
+
+from lz4.block import LZ4BlockError
+from lz4.block import compress as lz4_compress
+from lz4.block import decompress as lz4_decompress
+
+from cql.errors import CqlError, InvalidRequest, ProtocolError
+
+from cql.protocol.segment cimport (
+    PACK_FROM,
+    PACKED_HEADER,
+    PAYLOAD_BYTES_MAX,
+    PLAIN_HEADER,
+    TRAILER,
+    Header,
+    read_header,
+    read_payload,
+    write_segment,
+)
+
+VERSION_MIN = 3
+VERSION_MAX = 5
+VERSION_NAMES = "3/v3, 4/v4, 5/v5"
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+FIRST_FRAME_BYTES_MAX = 100_000
+STARTUP_FRAME_BYTES_MAX = 128 * 1024
+
+OP_ERROR = 0x00
+OP_STARTUP = 0x01
+OP_READY = 0x02
+OP_AUTHENTICATE = 0x03
+OP_OPTIONS = 0x05
+OP_SUPPORTED = 0x06
+OP_QUERY = 0x07
+OP_RESULT = 0x08
+OP_PREPARE = 0x09
+OP_EXECUTE = 0x0A
+OP_REGISTER = 0x0B
+OP_EVENT = 0x0C
+OP_BATCH = 0x0D
+OP_AUTH_CHALLENGE = 0x0E
+OP_AUTH_RESPONSE = 0x0F
+OP_AUTH_SUCCESS = 0x10
+
+FLAG_COMPRESSED = 0x01
+FLAG_TRACING = 0x02
+FLAG_PAYLOAD = 0x04
+FLAG_WARNING = 0x08
+FLAG_USE_BETA = 0x10
+
+OPCODE_NAMES = {
+    OP_ERROR: "ERROR",
+    OP_STARTUP: "STARTUP",
+    OP_READY: "READY",
+    OP_AUTHENTICATE: "AUTHENTICATE",
+    OP_OPTIONS: "OPTIONS",
+    OP_SUPPORTED: "SUPPORTED",
+    OP_QUERY: "QUERY",
+    OP_RESULT: "RESULT",
+    OP_PREPARE: "PREPARE",
+    OP_EXECUTE: "EXECUTE",
+    OP_REGISTER: "REGISTER",
+    OP_EVENT: "EVENT",
+    OP_BATCH: "BATCH",
+    OP_AUTH_CHALLENGE: "AUTH_CHALLENGE",
+    OP_AUTH_RESPONSE: "AUTH_RESPONSE",
+    OP_AUTH_SUCCESS: "AUTH_SUCCESS",
+}
+
+# LZ4 cannot shrink more than this; a larger claim is refused before memory is taken for it.
+cdef enum:
+    LZ4_RATIO_MAX = 255
+    NO_LENGTH = -1  # the header is not complete yet
+
+
+class BadFrame(Exception):
+    """A frame that gets no handler: `error` is what to answer, on `stream`, in `version`.
+
+    After a fatal one nothing more can be read from the connection.
+    """
+
+    def __init__(
+        self, error: CqlError, version: int, stream: int, *, is_fatal: bool, flags: int = 0
+    ) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.version = version
+        self.stream = stream
+        self.is_fatal = is_fatal
+        self.flags = flags
+
+
+cdef class Frame:
+    """One request's envelope."""
+
+    def __init__(self, int version, int opcode, bytes body=b"", *, int stream=0, int flags=0):
+        self.version = version
+        self.flags = flags
+        self.stream = stream
+        self.opcode = opcode
+        self.body = body
+
+    def __repr__(self):
+        return (
+            f"Frame(version={self.version}, opcode={self.opcode}, body={self.body!r}, "
+            f"stream={self.stream}, flags={self.flags})"
+        )
+
+
+cdef class Reply:
+    """What goes back on the request's stream; made once and never changed, so it may be shared."""
+
+    def __init__(self, int opcode, bytes body=b"", *, int flags=0, bint closes=False):
+        self.opcode = opcode
+        self.flags = flags
+        self.body = body
+        self.closes = closes
+
+    def __repr__(self):
+        return (
+            f"Reply(opcode={self.opcode}, body={self.body!r}, flags={self.flags}, "
+            f"closes={self.closes})"
+        )
+
+
+cdef class FrameReader:
+    """The bytes of one client, cut into frames."""
+
+    def __init__(self, uint32_t frame_bytes_max=FRAME_BYTES_MAX):
+        self.frame_bytes_max = frame_bytes_max
+
+    def receive(self, data) -> None:
+        """Takes bytes that have arrived; then call `next_frame` until it gives None."""
+        cdef const uint8_t[::1] view = data
+        if view.shape[0]:
+            self.borrow(&view[0], view.shape[0])
+            self.keep_rest()
+
+    def agree(self, int version, *, bint packs) -> None:
+        """STARTUP was answered: from here on all frames have `version`, and v5 uses segments."""
+        assert self.version == 0, "a connection starts up once"
+        self.version = version
+        self.packs = packs
+        self.is_segmented = version >= 5
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes held for frames that are not complete or not yet asked for."""
+        total = self.size - self.at
+        if self.payload is not None:
+            total += len(self.payload) - self.payload_at
+        if self.message is not None:
+            total += len(self.message)
+        return total
+
+    cdef int borrow(self, const uint8_t* data, Py_ssize_t size) except -1:
+        """Reads from `data` until `keep_rest`; it must not move before that."""
+        cdef Py_ssize_t old
+        if self.at == self.size:
+            self.kept = None
+        if self.kept is None:
+            self.data = data
+            self.size = size
+            self.at = 0
+            return 0
+        old = PyByteArray_GET_SIZE(self.kept)
+        if self.at:
+            del self.kept[: self.at]
+            old -= self.at
+            self.at = 0
+        PyByteArray_Resize(self.kept, old + size)
+        memcpy(PyByteArray_AS_STRING(self.kept) + old, data, size)
+        self.data = <const uint8_t*>PyByteArray_AS_STRING(self.kept)
+        self.size = old + size
+        return 0
+
+    cdef int keep_rest(self) except -1:
+        """Copies what is left of borrowed bytes, so that they may go."""
+        if self.at == self.size:
+            self.kept = None
+            self.data = NULL
+            self.size = self.at = 0
+        elif self.kept is None:
+            self.kept = bytearray()
+            PyByteArray_Resize(self.kept, self.size - self.at)
+            memcpy(PyByteArray_AS_STRING(self.kept), self.data + self.at, self.size - self.at)
+            self.data = <const uint8_t*>PyByteArray_AS_STRING(self.kept)
+            self.size -= self.at
+            self.at = 0
+        return 0
+
+    cpdef Frame next_frame(self):
+        """The next complete frame, or None: more bytes are needed. Raises BadFrame."""
+        if self.is_segmented:
+            return self.next_segmented()
+        return self.next_bare()
+
+    cdef Frame next_bare(self):
+        cdef Py_ssize_t length, start
+        if self.skip:
+            start = min(self.skip, self.size - self.at)
+            self.at += start
+            self.skip -= start
+        if self.at == self.size:
+            return None
+        start = self.at
+        length = self.check_header(self.data + start, self.size - start)
+        if length == NO_LENGTH or self.size - start < HEADER + length:
+            return None
+        self.at = start + HEADER + length
+        return self.build(self.data + start, length)
+
+    cdef Frame next_segmented(self):
+        cdef const uint8_t* data
+        cdef Py_ssize_t length, left
+        cdef Frame frame
+        while True:
+            if self.message is not None:
+                frame = self.continue_message()
+                if frame is not None:
+                    return frame
+            if self.payload is None:
+                if not self.open_segment():
+                    return None
+                continue
+            left = PyBytes_GET_SIZE(self.payload) - self.payload_at
+            if left == 0:
+                self.payload = None
+                continue
+            data = <const uint8_t*>PyBytes_AS_STRING(self.payload) + self.payload_at
+            length = self.check_header(data, left)
+            if length == NO_LENGTH or left < HEADER + length:
+                raise self.fatal(ProtocolError("A self-contained segment ends within an envelope"))
+            self.payload_at += HEADER + length
+            return self.build(data, length)
+
+    cdef bint open_segment(self) except -1:
+        """Reads one segment into `payload` or `message`; False: more bytes are needed."""
+        cdef Header header
+        cdef Py_ssize_t start = PACKED_HEADER if self.packs else PLAIN_HEADER
+        cdef bytes payload
+        cdef Py_ssize_t dropped
+        if self.size - self.at < start:
+            return False
+        try:
+            read_header(self.data + self.at, self.packs, &header)
+            if self.size - self.at < start + header.wire_length + TRAILER:
+                return False
+            payload = read_payload(self.data + self.at + start, &header)
+        except ProtocolError as error:
+            raise self.fatal(error) from None
+        self.at += start + header.wire_length + TRAILER
+        if header.is_self_contained:
+            if self.message is not None or self.skip:
+                raise self.fatal(ProtocolError("An envelope's continuation is missing"))
+            self.payload = payload
+            self.payload_at = 0
+            return True
+        if not self.is_open:
+            raise self.fatal(
+                ProtocolError("A message before authentication must be in one segment")
+            )
+        if self.skip:
+            dropped = min(self.skip, PyBytes_GET_SIZE(payload))
+            self.skip -= dropped
+            if dropped < PyBytes_GET_SIZE(payload):
+                raise self.fatal(ProtocolError("A segment holds more than the end of its envelope"))
+            return True
+        if self.message is None:
+            self.message = bytearray()
+        self.message += payload
+        return True
+
+    cdef Frame continue_message(self):
+        """The frame in `message` once it is whole; raises BadFrame when it may not be."""
+        cdef bytearray message = self.message
+        cdef const uint8_t* data = <const uint8_t*>PyByteArray_AS_STRING(message)
+        cdef Py_ssize_t held = PyByteArray_GET_SIZE(message)
+        cdef Py_ssize_t length
+        try:
+            length = self.check_header(data, held)
+        except BadFrame:
+            self.message = None
+            raise
+        if length == NO_LENGTH or held < HEADER + length:
+            return None
+        if held > HEADER + length:
+            raise self.fatal(ProtocolError("A segment holds more than the end of its envelope"))
+        self.message = None
+        return self.build(data, length)
+
+    cdef Py_ssize_t check_header(self, const uint8_t* header, Py_ssize_t size) except -2:
+        """The length of the body behind `header`, or NO_LENGTH; raises BadFrame."""
+        cdef int version = header[0] & 0x7F
+        cdef uint32_t length
+        if version < VERSION_MIN:
+            if size < OLD_HEADER:
+                return NO_LENGTH
+            self.refuse_version(version, <int>header[2], 0)
+        if size < HEADER:
+            return NO_LENGTH
+        if version > VERSION_MAX:
+            self.refuse_version(version, stream_of(header), header[1])
+        length = length_of(header)
+        self.check_length(header, length)
+        return length
+
+    cdef int check_length(self, const uint8_t* header, uint32_t length) except -1:
+        """Raises BadFrame when a body of that length is not to be read."""
+        cdef uint32_t most = self.frame_bytes_max
+        if not self.is_open:
+            most = FIRST_FRAME_BYTES_MAX if not self.has_begun else STARTUP_FRAME_BYTES_MAX
+        if length <= most:
+            return 0
+        raise self.too_long(header[0] & 0x7F, stream_of(header), length, most)
+
+    def too_long(self, version, stream, length, most):
+        """The answer to a body over the limit; after STARTUP, its bytes are skipped as they come."""
+        cdef Py_ssize_t here
+        error = InvalidRequest(
+            f"Request is too big: length {length} exceeds maximum allowed length {most}."
+        )
+        if not self.is_open or length > 0x7FFFFFFF:
+            return BadFrame(error, version, stream, is_fatal=True)
+        self.skip = HEADER + length
+        if self.message is not None:
+            if len(self.message) > self.skip:
+                return self.fatal(ProtocolError("A segment holds more than its envelope's end"))
+            self.skip -= len(self.message)
+        elif self.payload is not None:
+            here = len(self.payload) - self.payload_at
+            if here < self.skip:
+                return self.fatal(ProtocolError("A self-contained segment ends within an envelope"))
+            self.payload_at += self.skip
+            self.skip = 0
+        return BadFrame(error, version, stream, is_fatal=False)
+
+    cdef Frame build(self, const uint8_t* header, Py_ssize_t length):
+        cdef Frame frame = Frame.__new__(Frame)
+        frame.version = header[0] & 0x7F
+        frame.flags = header[1]
+        frame.stream = stream_of(header)
+        frame.opcode = header[4]
+        frame.body = PyBytes_FromStringAndSize(<const char*>header + HEADER, length)
+        self.has_begun = True
+        if header[0] & 0x80:
+            raise self.refuse_direction(frame)
+        if self.version and frame.version != self.version:
+            raise BadFrame(
+                ProtocolError(
+                    f"Invalid message version. Got {version_name(frame.version)} but previous "
+                    f"messages on this connection had version {version_name(self.version)}"
+                ),
+                self.version,
+                frame.stream,
+                is_fatal=False,
+            )
+        if frame.flags & COMPRESSED and frame.version < 5:
+            frame.body = self.unpack(frame)
+        return frame
+
+    def unpack(self, Frame frame) -> bytes:
+        """A v3 or v4 body: its length and an LZ4 block. Raises BadFrame."""
+        try:
+            if not self.packs:
+                raise ProtocolError("A frame is compressed, but no compression was agreed upon")
+            return decompress_body(frame.body, self.frame_bytes_max)
+        except ProtocolError as error:
+            raise BadFrame(error, frame.version, frame.stream, is_fatal=False) from None
+
+    def refuse_direction(self, Frame frame):
+        """The answer to a response that a client sends."""
+        name = OPCODE_NAMES.get(frame.opcode, "?")
+        return BadFrame(
+            ProtocolError(
+                "Wrong protocol direction (expected REQUEST, got RESPONSE) for opcode "
+                f"{frame.opcode} ({name})"
+            ),
+            self.version or frame.version,
+            frame.stream,
+            is_fatal=False,
+        )
+
+    def refuse_version(self, int version, int stream, int flags):
+        """Raises the BadFrame that drivers downgrade upon: text, version and stream matter."""
+        if stream >= 0x80 and version < VERSION_MIN:
+            stream -= 0x100
+        if version == VERSION_MAX + 1 and not flags & USE_BETA:
+            raise BadFrame(
+                ProtocolError(
+                    f"Beta version of the protocol used ({version}/v{version}-beta), "
+                    "but USE_BETA flag is unset"
+                ),
+                version,
+                stream,
+                is_fatal=True,
+                flags=USE_BETA,
+            )
+        raise BadFrame(
+            ProtocolError(
+                f"Invalid or unsupported protocol version ({version}); "
+                f"supported versions are ({VERSION_NAMES})"
+            ),
+            version if 0 < version < VERSION_MIN else VERSION_MAX,
+            stream,
+            is_fatal=True,
+        )
+
+    def fatal(self, error):
+        """The end of a connection whose bytes can no longer be followed."""
+        return BadFrame(error, self.version or VERSION_MAX, 0, is_fatal=True)
+
+
+cdef inline int stream_of(const uint8_t* header) noexcept:
+    return <int16_t>((header[2] << 8) | header[3])
+
+
+cdef inline uint32_t length_of(const uint8_t* header) noexcept:
+    return (
+        (<uint32_t>header[5] << 24)
+        | (<uint32_t>header[6] << 16)
+        | (<uint32_t>header[7] << 8)
+        | header[8]
+    )
+
+
+def version_name(int version) -> str:
+    """How messages call a protocol version."""
+    return f"{version}/v{version}"
+
+
+def decompress_body(bytes body, uint32_t bytes_max) -> bytes:
+    """The bytes in a v3 or v4 compressed body. Raises ProtocolError."""
+    if len(body) < 4:
+        raise ProtocolError("A compressed body is too short to hold its length")
+    length = int.from_bytes(body[:4], "big")
+    if length > bytes_max or length > (len(body) - 4) * LZ4_RATIO_MAX:
+        raise ProtocolError(f"A compressed body claims {length} bytes")
+    if length == 0:
+        return b""
+    try:
+        plain = lz4_decompress(memoryview(body)[4:], uncompressed_size=length)
+    except LZ4BlockError as error:
+        raise ProtocolError("A compressed body is not an LZ4 block") from error
+    if len(plain) != length:
+        raise ProtocolError("A compressed body has not the length it declares")
+    return plain
+
+
+def compress_body(bytes body) -> bytes:
+    """A v3 or v4 body as its length and an LZ4 block."""
+    return len(body).to_bytes(4, "big") + lz4_compress(body, store_size=False)
+
+
+cdef class FrameWriter:
+    """Replies and events, as the bytes to send to one client; empty, it holds no memory."""
+
+    def agree(self, int version, *, bint packs) -> None:
+        """STARTUP was answered, and the answer is written: v5 goes on in segments."""
+        self.packs = packs
+        self.is_segmented = version >= 5
+
+    def add(self, int version, int stream, Reply reply) -> None:
+        """Puts one reply behind those that wait."""
+        self.write(version, stream, reply.opcode, reply.flags, reply.body)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that `take` has not given out yet."""
+        return self.size()
+
+    cdef int write(
+        self, int version, int stream, int opcode, int flags, bytes body
+    ) except -1:
+        cdef bytearray out
+        cdef uint8_t* to
+        cdef Py_ssize_t at, length
+        cdef Py_ssize_t width = HEADER if version >= 3 else OLD_HEADER
+        if self.packs and not self.is_segmented and PyBytes_GET_SIZE(body) >= PACK_FROM:
+            packed = compress_body(body)
+            if len(packed) < len(body):
+                body = packed
+                flags |= COMPRESSED
+        length = PyBytes_GET_SIZE(body)
+        out = self.envelopes if self.is_segmented else self.out
+        if out is None:
+            out = bytearray()
+            if self.is_segmented:
+                self.envelopes = out
+            else:
+                self.out = out
+        elif self.is_segmented and PyByteArray_GET_SIZE(out) + width + length > PAYLOAD_BYTES_MAX:
+            self.cut_segment()
+        at = PyByteArray_GET_SIZE(out)
+        PyByteArray_Resize(out, at + width + length)
+        to = <uint8_t*>PyByteArray_AS_STRING(out) + at
+        to[0] = version | 0x80
+        to[1] = flags
+        if width == HEADER:
+            to[2] = (stream >> 8) & 0xFF
+            to += 1
+        to[2] = stream & 0xFF
+        to[3] = opcode
+        to[4] = (length >> 24) & 0xFF
+        to[5] = (length >> 16) & 0xFF
+        to[6] = (length >> 8) & 0xFF
+        to[7] = length & 0xFF
+        memcpy(to + OLD_HEADER, PyBytes_AS_STRING(body), length)
+        return 0
+
+    cdef int cut_segment(self) except -1:
+        """Moves the waiting envelopes to `out`: one segment, or several for a large envelope."""
+        cdef const uint8_t* data = <const uint8_t*>PyByteArray_AS_STRING(self.envelopes)
+        cdef Py_ssize_t left = PyByteArray_GET_SIZE(self.envelopes)
+        cdef bint is_self_contained = left <= PAYLOAD_BYTES_MAX
+        cdef Py_ssize_t piece
+        if self.out is None:
+            self.out = bytearray()
+        while left:
+            piece = min(left, PAYLOAD_BYTES_MAX)
+            write_segment(self.out, data, piece, is_self_contained, self.packs)
+            data += piece
+            left -= piece
+        PyByteArray_Resize(self.envelopes, 0)
+        return 0
+
+    cdef Py_ssize_t size(self) noexcept:
+        cdef Py_ssize_t total = 0
+        if self.out is not None:
+            total += PyByteArray_GET_SIZE(self.out)
+        if self.envelopes is not None:
+            total += PyByteArray_GET_SIZE(self.envelopes)
+        return total
+
+    cpdef bytearray take(self):
+        """The bytes to send, which are the caller's from now on; None if there are none."""
+        cdef bytearray out
+        if self.envelopes is not None:
+            self.cut_segment()
+            self.envelopes = None
+        out = self.out
+        self.out = None
+        return out if out else None
