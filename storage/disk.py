@@ -6,7 +6,7 @@ its buffered fallback, `storage.memory_disk` (`memory://`) and the simulated dis
 What holds for all of them:
 - Paths are `/`-separated strings. `open` with a mode that writes needs the directory to exist.
 - Nothing is durable before a sync returns: the bytes of a file after `File.sync`, its name (after a create, rename or
-  remove) after `Disk.sync_directory` on the directory that holds it.
+  remove) after `Disk.sync_directory` on the directory that holds it. Only `make_directory` is durable by itself.
 - What fails raises `storage.errors.DiskError` or one of its subclasses, never a bare `OSError`.
 - After `File.sync` has failed, nobody knows what the disk holds: do not sync again, give the file up.
 - A file may be read and written by several callers at once; overlapping writes have no order.
@@ -87,7 +87,7 @@ class Disk(Protocol):
         """Remove a file or an empty directory."""
 
     async def make_directory(self, path: str) -> None:
-        """Make a directory and those above it; one that exists is left alone."""
+        """Make a directory and those above it, durably; one that exists is left alone."""
 
     async def sync_directory(self, path: str) -> None:
         """Make the creates, renames and removes in a directory durable."""

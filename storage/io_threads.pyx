@@ -1,0 +1,488 @@
+"""A few C threads that make blocking file calls, never take the GIL, and wake the loop.
+
+A call is queued, made by a thread, put on the list of finished calls, and its future is resolved by the loop, which a
+byte in a pipe has woken: one wake-up serves all calls finished by then. Because the threads hold no Python object and
+no GIL, a slow disk cannot slow the loop, and the loop cannot delay the disk.
+
+Threads start when there is work that no idle thread will take, up to a bound per lane; so they are made after the fork of
+the shard, and an idle node has few. There are two lanes, so that reads do not stand behind syncs.
+"""
+
+import asyncio
+import os
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.errno cimport EINTR, EIO, errno
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
+
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <pthread.h>
+    #include <signal.h>
+    #include <stdio.h>
+    #include <stdlib.h>
+    #include <sys/stat.h>
+    #include <unistd.h>
+
+    #define THREAD_STACK_BYTES (128 * 1024)
+
+    static int pythia_sync(int fd) {
+    #if defined(__APPLE__)
+        return fcntl(fd, F_FULLFSYNC);
+    #else
+        return fdatasync(fd);
+    #endif
+    }
+
+    /* Makes a file at least size bytes long; reserves its blocks where the file system can. */
+    static int pythia_allocate(int fd, off_t size) {
+        struct stat status;
+    #if defined(__linux__)
+        if (fallocate(fd, 0, 0, size) == 0) return 0;
+        if (errno != EOPNOTSUPP && errno != ENOSYS) return -1;
+    #endif
+        if (fstat(fd, &status) != 0) return -1;
+        return status.st_size >= size ? 0 : ftruncate(fd, size);
+    }
+
+    /* Starts a thread with a small stack that leaves all signals to the main thread. */
+    static int pythia_start_thread(pthread_t *thread, void *(*work)(void *), void *argument) {
+        pthread_attr_t attributes;
+        sigset_t all, before;
+        int failure = pthread_attr_init(&attributes);
+        if (failure) return failure;
+        pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        failure = pthread_create(thread, &attributes, work, argument);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_attr_destroy(&attributes);
+        return failure;
+    }
+    """
+    int pythia_sync(int fd) nogil
+    int pythia_allocate(int fd, int64_t size) nogil
+    int pythia_start_thread(pthread_t *thread, void *(*work)(void *) noexcept nogil, void *argument)
+
+
+cdef extern from "<pthread.h>" nogil:
+    int pthread_mutex_init(pthread_mutex_t *mutex, void *attributes)
+    int pthread_mutex_lock(pthread_mutex_t *mutex)
+    int pthread_mutex_unlock(pthread_mutex_t *mutex)
+    int pthread_mutex_destroy(pthread_mutex_t *mutex)
+    int pthread_cond_init(pthread_cond_t *condition, void *attributes)
+    int pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex)
+    int pthread_cond_signal(pthread_cond_t *condition)
+    int pthread_cond_broadcast(pthread_cond_t *condition)
+    int pthread_cond_destroy(pthread_cond_t *condition)
+    int pthread_join(pthread_t thread, void **result)
+
+cdef extern from "<unistd.h>" nogil:
+    ssize_t pread(int fd, void *memory, size_t size, int64_t offset)
+    ssize_t pwrite(int fd, const void *memory, size_t size, int64_t offset)
+    ssize_t unistd_write "write"(int fd, const void *memory, size_t size)
+    int fsync(int fd)
+    int close(int fd)
+
+cdef extern from "<fcntl.h>" nogil:
+    int fcntl_open "open"(const char *path, int flags, int mode)
+
+cdef extern from "<stdio.h>" nogil:
+    int stdio_rename "rename"(const char *source, const char *target)
+    int stdio_remove "remove"(const char *path)
+
+cdef extern from "<stdlib.h>" nogil:
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+
+cdef enum:
+    LANE_FAST = 0
+    LANE_SLOW = 1
+    FILE_MODE = 0o600
+
+assert sizeof(long) == 8, "file offsets need 64 bits"
+
+
+cdef class Descriptor:
+    """An open file, closed when nobody holds it any more, calls in flight included.
+
+    A descriptor closed under a running call could be another file's by the time the call is made.
+    """
+
+    def __cinit__(self, int fd):
+        self.fd = fd
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            close(self.fd)
+
+
+cdef class Request:
+    """One call on its way: what it works on, and the future that waits for it."""
+
+    def __dealloc__(self):
+        free(self.owned)
+        if self.has_view:
+            PyBuffer_Release(&self.view)
+
+    cdef int own(self, int64_t size) except -1:
+        """Take aligned memory for the call; raises MemoryError."""
+        cdef void *memory = NULL
+        if posix_memalign(&memory, ALIGNMENT, max(size, 1)) != 0:
+            raise MemoryError
+        self.owned = <char *>memory
+        self.call.memory = self.owned
+        return 0
+
+    cdef object outcome(self):
+        """What the future gets; raises OSError if the call failed."""
+        if self.call.result < 0:
+            number = -self.call.result
+            raise OSError(number, os.strerror(number))
+        if self.call.operation == OPERATION_READ:
+            available = max(<int64_t>0, min(self.wanted, self.call.result - self.skip))
+            return PyBytes_FromStringAndSize(self.call.memory + self.skip, available)
+        if self.call.operation == OPERATION_OPEN:
+            return Descriptor(self.call.result)
+        return None
+
+
+cdef class IoThreads:
+    """The threads and their queues; used by one event loop."""
+
+    def __cinit__(self, int threads_max, int slow_threads_max):
+        assert 0 < threads_max <= LANE_THREADS_MAX, "a lane has a thread, and a bounded number"
+        assert 0 < slow_threads_max <= LANE_THREADS_MAX, "a lane has a thread, and a bounded number"
+        self.shared = <Shared *>calloc(1, sizeof(Shared))
+        if self.shared == NULL:
+            raise MemoryError
+        pthread_mutex_init(&self.shared.mutex, NULL)
+        for number in range(LANES):
+            pthread_cond_init(&self.shared.lanes[number].work, NULL)
+        self.shared.lanes[LANE_FAST].threads_max = threads_max
+        self.shared.lanes[LANE_SLOW].threads_max = slow_threads_max
+        self.shared.wake_fd = -1
+        self.wake_read_fd = -1
+
+    def __dealloc__(self):
+        if self.shared == NULL:
+            return
+        self.join()
+        if self.loop is not None:
+            close(self.wake_read_fd)
+            close(self.shared.wake_fd)
+        for number in range(LANES):
+            pthread_cond_destroy(&self.shared.lanes[number].work)
+        pthread_mutex_destroy(&self.shared.mutex)
+        free(self.shared)
+
+    def read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted):
+        """Read `size` bytes at `offset`; the future gives `wanted` of them after the first `skip`."""
+        assert skip >= 0 and wanted >= 0 and skip + wanted <= size, "what is wanted is read"
+        cdef Request request = self.request(OPERATION_READ, file)
+        request.own(size)
+        request.call.size = size
+        request.call.offset = offset
+        request.skip = skip
+        request.wanted = wanted
+        return self.submit(request, LANE_FAST)
+
+    def write(self, Descriptor file, int64_t offset, data, bint aligned):
+        """Write all of `data` at `offset`, from aligned memory if `aligned`."""
+        cdef Request request = self.request(OPERATION_WRITE, file)
+        PyObject_GetBuffer(data, &request.view, PyBUF_SIMPLE)
+        request.has_view = True
+        request.call.memory = <char *>request.view.buf
+        request.call.size = request.view.len
+        request.call.offset = offset
+        if aligned:
+            request.own(request.view.len)
+            memcpy(request.owned, request.view.buf, request.view.len)
+            PyBuffer_Release(&request.view)
+            request.has_view = False
+        return self.submit(request, LANE_FAST)
+
+    def sync(self, Descriptor file):
+        """Make the data of a file durable, and its length."""
+        return self.submit(self.request(OPERATION_SYNC, file), LANE_SLOW)
+
+    def sync_directory(self, Descriptor directory):
+        """Make the names in a directory durable."""
+        return self.submit(self.request(OPERATION_SYNC_DIRECTORY, directory), LANE_SLOW)
+
+    def allocate(self, Descriptor file, int64_t size):
+        """Make a file at least `size` bytes long."""
+        cdef Request request = self.request(OPERATION_ALLOCATE, file)
+        request.call.size = size
+        return self.submit(request, LANE_SLOW)
+
+    def open(self, bytes path, int flags):
+        """Open a file; the future gives its Descriptor."""
+        cdef Request request = self.request(OPERATION_OPEN, None)
+        request.names = path
+        request.call.path = PyBytes_AS_STRING(path)
+        request.call.flags = flags
+        return self.submit(request, LANE_SLOW)
+
+    def rename(self, bytes source, bytes target):
+        """Give a file another name."""
+        cdef Request request = self.request(OPERATION_RENAME, None)
+        request.names = (source, target)
+        request.call.path = PyBytes_AS_STRING(source)
+        request.call.target = PyBytes_AS_STRING(target)
+        return self.submit(request, LANE_SLOW)
+
+    def remove(self, bytes path):
+        """Remove a file or an empty directory."""
+        cdef Request request = self.request(OPERATION_REMOVE, None)
+        request.names = path
+        request.call.path = PyBytes_AS_STRING(path)
+        return self.submit(request, LANE_SLOW)
+
+    def stop(self):
+        """Finish what is queued, end the threads, resolve the futures, and let the loop go."""
+        self.join()
+        if self.loop is None:
+            return
+        self.finish_calls()
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self.wake_read_fd)
+        close(self.wake_read_fd)
+        close(self.shared.wake_fd)
+        self.loop = None
+
+    cdef Request request(self, Operation operation, Descriptor file):
+        """Make a request; raises MemoryError."""
+        cdef Request request = Request.__new__(Request)
+        request.threads = self
+        request.file = file
+        request.call.operation = operation
+        request.call.fd = -1 if file is None else file.fd
+        return request
+
+    cdef object submit(self, Request request, int lane_number):
+        """Queue a call and give its future; raises if no thread can be started for it."""
+        cdef Lane *lane = &self.shared.lanes[lane_number]
+        if self.loop is None:
+            self.attach()
+        request.future = self.loop.create_future()
+        self.ensure_thread(lane)
+        Py_INCREF(request)
+        request.call.request = <PyObject *>request
+        request.call.next = NULL
+        pthread_mutex_lock(&self.shared.mutex)
+        if lane.last == NULL:
+            lane.first = &request.call
+        else:
+            lane.last.next = &request.call
+        lane.last = &request.call
+        lane.queued += 1
+        pthread_cond_signal(&lane.work)
+        pthread_mutex_unlock(&self.shared.mutex)
+        self.in_flight += 1
+        return request.future
+
+    cdef int ensure_thread(self, Lane *lane) except -1:
+        """Start a thread if the idle ones have work already; raises OSError if there is none at all.
+
+        Only the loop's thread starts threads, so `started` needs no lock here.
+        """
+        cdef bint is_needed
+        pthread_mutex_lock(&self.shared.mutex)
+        is_needed = lane.queued >= lane.idle and lane.started < lane.threads_max
+        pthread_mutex_unlock(&self.shared.mutex)
+        if not is_needed:
+            return 0
+        work = _work_fast if lane == &self.shared.lanes[LANE_FAST] else _work_slow
+        failure = pythia_start_thread(&lane.threads[lane.started], work, self.shared)
+        if failure == 0:
+            lane.started += 1
+        elif lane.started == 0:
+            raise OSError(failure, os.strerror(failure))
+        return 0
+
+    cdef int attach(self) except -1:
+        """Take the running loop as the one that is woken; raises RuntimeError outside of one."""
+        self.loop = asyncio.get_running_loop()
+        self.shared.is_stopping = False
+        self.wake_read_fd, self.shared.wake_fd = os.pipe()
+        os.set_blocking(self.wake_read_fd, False)
+        os.set_blocking(self.shared.wake_fd, False)
+        self.loop.add_reader(self.wake_read_fd, self._wake)
+        return 0
+
+    def _wake(self):
+        os.read(self.wake_read_fd, 64)
+        self.finish_calls()
+
+    cdef int finish_calls(self) except -1:
+        """Resolve the futures of all finished calls, oldest first; raises what a callback raises."""
+        cdef Call *call
+        cdef Call *newest
+        cdef Call *oldest = NULL
+        pthread_mutex_lock(&self.shared.mutex)
+        newest = self.shared.done
+        self.shared.done = NULL
+        pthread_mutex_unlock(&self.shared.mutex)
+        while newest != NULL:
+            call = newest
+            newest = call.next
+            call.next = oldest
+            oldest = call
+        while oldest != NULL:
+            call = oldest
+            oldest = call.next
+            request = <Request>call.request
+            Py_DECREF(request)
+            call.request = NULL
+            self.in_flight -= 1
+            _resolve(request)
+        return 0
+
+    cdef void join(self) noexcept:
+        """End the threads once the queues are empty; cannot fail."""
+        pthread_mutex_lock(&self.shared.mutex)
+        self.shared.is_stopping = True
+        for number in range(LANES):
+            pthread_cond_broadcast(&self.shared.lanes[number].work)
+        pthread_mutex_unlock(&self.shared.mutex)
+        for number in range(LANES):
+            _join_lane(&self.shared.lanes[number])
+
+
+cdef int _resolve(Request request) except -1:
+    """Tell the future of a request, unless nobody waits any more; raises MemoryError."""
+    if request.future.done():
+        if request.call.operation == OPERATION_OPEN and request.call.result >= 0:
+            close(request.call.result)
+        return 0
+    try:
+        outcome = request.outcome()
+    except OSError as failure:
+        request.future.set_exception(failure)
+    else:
+        request.future.set_result(outcome)
+    return 0
+
+
+cdef void _join_lane(Lane *lane) noexcept:
+    """Wait for the threads of a lane to end; cannot fail."""
+    cdef int number
+    with nogil:
+        for number in range(lane.started):
+            pthread_join(lane.threads[number], NULL)
+    lane.started = 0
+
+
+cdef void *_work_fast(void *shared) noexcept nogil:
+    """The life of a thread of the fast lane; cannot fail."""
+    _work(<Shared *>shared, &(<Shared *>shared).lanes[LANE_FAST])
+    return NULL
+
+
+cdef void *_work_slow(void *shared) noexcept nogil:
+    """The life of a thread of the slow lane; cannot fail."""
+    _work(<Shared *>shared, &(<Shared *>shared).lanes[LANE_SLOW])
+    return NULL
+
+
+cdef void _work(Shared *shared, Lane *lane) noexcept nogil:
+    """Make calls until there are none and the pool stops; failures are results of calls."""
+    cdef Call *call
+    cdef bint was_empty
+    pthread_mutex_lock(&shared.mutex)
+    while True:
+        while lane.first == NULL and not shared.is_stopping:
+            lane.idle += 1
+            pthread_cond_wait(&lane.work, &shared.mutex)
+            lane.idle -= 1
+        call = lane.first
+        if call == NULL:
+            break
+        lane.first = call.next
+        if lane.first == NULL:
+            lane.last = NULL
+        lane.queued -= 1
+        pthread_mutex_unlock(&shared.mutex)
+        _perform(call)
+        pthread_mutex_lock(&shared.mutex)
+        was_empty = shared.done == NULL
+        call.next = shared.done
+        shared.done = call
+        if was_empty:
+            # The pipe cannot be full: a byte is in it only while `done` has not been taken.
+            unistd_write(shared.wake_fd, b"!", 1)
+    pthread_mutex_unlock(&shared.mutex)
+
+
+cdef void _perform(Call *call) noexcept nogil:
+    """Make one call and leave its result, or -errno."""
+    if call.operation == OPERATION_READ:
+        call.result = _read_all(call)
+        return
+    if call.operation == OPERATION_WRITE:
+        call.result = _write_all(call)
+        return
+    while True:
+        call.result = _perform_once(call)
+        if call.result >= 0:
+            return
+        # An interrupted sync is not made again: see `storage.disk`.
+        if errno != EINTR or call.operation in (OPERATION_SYNC, OPERATION_SYNC_DIRECTORY):
+            call.result = -errno
+            return
+
+
+cdef int64_t _perform_once(Call *call) noexcept nogil:
+    """Make a call that moves no data; -1 with errno set if it fails."""
+    if call.operation == OPERATION_SYNC:
+        return pythia_sync(call.fd)
+    if call.operation == OPERATION_SYNC_DIRECTORY:
+        return fsync(call.fd)
+    if call.operation == OPERATION_ALLOCATE:
+        return pythia_allocate(call.fd, call.size)
+    if call.operation == OPERATION_OPEN:
+        return fcntl_open(call.path, call.flags, FILE_MODE)
+    if call.operation == OPERATION_RENAME:
+        return stdio_rename(call.path, call.target)
+    return stdio_remove(call.path)
+
+
+cdef int64_t _read_all(Call *call) noexcept nogil:
+    """Read until the size is reached or the file ends; the bytes read, or -errno."""
+    cdef int64_t done = 0
+    cdef ssize_t moved
+    while done < call.size:
+        moved = pread(call.fd, call.memory + done, call.size - done, call.offset + done)
+        if moved == 0:
+            break
+        if moved > 0:
+            done += moved
+            if done % ALIGNMENT != 0 and call.size % ALIGNMENT == 0:
+                # Only the end of the file cuts a page; a direct read could not go on from here.
+                break
+        elif errno != EINTR:
+            return -errno
+    return done
+
+
+cdef int64_t _write_all(Call *call) noexcept nogil:
+    """Write everything; the bytes written, or -errno, with part of it written perhaps."""
+    cdef int64_t done = 0
+    cdef ssize_t moved
+    while done < call.size:
+        moved = pwrite(call.fd, call.memory + done, call.size - done, call.offset + done)
+        if moved > 0:
+            done += moved
+        elif moved == 0:
+            return -EIO
+        elif errno != EINTR:
+            return -errno
+    return done
