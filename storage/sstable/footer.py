@@ -1,0 +1,95 @@
+"""The last page of an SSTable: which file it is, and where filter, summary, statistics lie."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+
+from storage.errors import CorruptData
+from storage.sstable.format import PAGE_BYTES
+from storage.sstable.frame import Compression
+
+MAGIC = b"PYTHIA-S"
+VERSION = 1
+_FIELDS = struct.Struct(">8sHHB3x16s16sQQQIQIQI")
+_CHECKSUM = struct.Struct(">I")
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A run of bytes of the file."""
+
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """The offset of the first byte after it."""
+        return self.offset + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """The footer's fields; `docs/formats/sstable.md` says what they mean."""
+
+    compression: Compression
+    identity: bytes
+    table_id: bytes
+    generation: int
+    file_bytes: int
+    filter: Extent
+    summary: Extent
+    statistics: Extent
+
+    def encode(self) -> bytes:
+        """The last page of the file."""
+        fields = _FIELDS.pack(
+            MAGIC,
+            VERSION,
+            0,
+            self.compression,
+            self.identity,
+            self.table_id,
+            self.generation,
+            self.file_bytes,
+            self.filter.offset,
+            self.filter.size,
+            self.summary.offset,
+            self.summary.size,
+            self.statistics.offset,
+            self.statistics.size,
+        )
+        page = fields.ljust(PAGE_BYTES - _CHECKSUM.size, b"\0")
+        return page + _CHECKSUM.pack(zlib.crc32(page))
+
+    @staticmethod
+    def decode(page: bytes) -> "Footer":
+        """The footer of a page; CorruptData if it is none."""
+        if len(page) != PAGE_BYTES:
+            raise CorruptData("the footer is cut off")
+        if _CHECKSUM.pack(zlib.crc32(page[: -_CHECKSUM.size])) != page[-_CHECKSUM.size :]:
+            raise CorruptData("the footer's checksum is wrong")
+        magic, version, zero, compression, *rest = _FIELDS.unpack_from(page)
+        if magic != MAGIC or version != VERSION or zero:
+            raise CorruptData(f"this is no SSTable of version {VERSION}")
+        if compression not in set(Compression):
+            raise CorruptData(f"compression {compression} is not known")
+        identity, table_id, generation, file_bytes, *places = rest
+        footer = Footer(
+            Compression(compression),
+            identity,
+            table_id,
+            generation,
+            file_bytes,
+            Extent(places[0], places[1]),
+            Extent(places[2], places[3]),
+            Extent(places[4], places[5]),
+        )
+        footer._check_extents()
+        return footer
+
+    def _check_extents(self) -> None:
+        extents = (self.filter, self.summary, self.statistics)
+        if not self.filter.end <= self.summary.offset <= self.statistics.offset:
+            raise CorruptData("the footer's places do not follow each other")
+        if any(extent.end > self.file_bytes - PAGE_BYTES for extent in extents):
+            raise CorruptData("the footer names places outside the file")
