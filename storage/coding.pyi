@@ -1,0 +1,6 @@
+"""Integers in bytes, inline: big-endian fixed widths and LEB128 varints."""
+
+from typing_extensions import Buffer
+
+def encode_uvarint(value: int) -> bytes: ...
+def decode_uvarint(data: Buffer, offset: int = 0) -> tuple[int, int]: ...

@@ -1,0 +1,40 @@
+"""Which rows are wanted, and the pages of rows that answer."""
+
+cimport cython
+
+
+@cython.final
+cdef class Slice:
+    cdef readonly bytes table_id
+    cdef readonly object key            # bytes, (start, end) of decorated keys, or None for all
+    cdef readonly tuple ranges          # of clusterings: ascending, disjoint, half-open
+    cdef readonly bint static           # whether the static row is wanted
+    cdef readonly bint reverse
+    cdef readonly object columns        # frozenset of wanted column ids, or None for all
+    cdef readonly Py_ssize_t row_limit          # of the page; 0 is none
+    cdef readonly Py_ssize_t partition_limit    # per partition; 0 is none
+    cdef readonly Py_ssize_t byte_limit         # of the page; 0 is none
+    cdef readonly bint distinct         # one row per live partition
+    cdef readonly bytes resume_key      # continue after this position; b"" from the start
+    cdef readonly bytes resume_clustering
+    cdef readonly Py_ssize_t resume_rows    # rows already given of the partition we resume in
+    cdef readonly bint bypass_cache
+
+    cdef bint is_whole_partition(self)
+
+
+@cython.final
+cdef class PartitionRows:
+    cdef readonly bytes key
+    cdef readonly object deletion       # (timestamp, second) or None
+    cdef readonly bytes static_row      # b"" if there is none
+    cdef readonly list clusterings
+    cdef readonly list rows
+
+
+@cython.final
+cdef class Page:
+    cdef readonly list partitions
+    cdef readonly bint more             # whether rows may follow after the position
+    cdef readonly bytes last_key
+    cdef readonly bytes last_clustering

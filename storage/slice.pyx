@@ -1,0 +1,257 @@
+"""Which rows are wanted, and the pages of rows that answer.
+
+A position (key, clustering) is where a page ended: the next slice resumes after it. Clustering b""
+stands for the whole partition, so the next slice starts with the key after it.
+"""
+
+from storage.buffer cimport Reader, Writer
+
+from storage.errors import CorruptData
+
+cdef enum:
+    SLICE_VERSION = 1
+    PAGE_VERSION = 1
+    KEY_ALL = 0
+    KEY_ONE = 1
+    KEY_RANGE = 2
+    FLAG_STATIC = 1
+    FLAG_REVERSE = 2
+    FLAG_COLUMNS = 4
+    FLAG_DISTINCT = 8
+    FLAG_BYPASS_CACHE = 16
+    FLAG_MORE = 1
+
+WHOLE_PARTITION = ((b"", b""),)
+
+
+cdef class Slice:
+    """The question of a read. An immutable value; `with_limits` and `after` make changed ones."""
+
+    def __init__(
+        self, bytes table_id not None, *, key=None, tuple ranges not None=WHOLE_PARTITION,
+        bint static=True, bint reverse=False, columns=None, Py_ssize_t row_limit=0,
+        Py_ssize_t partition_limit=0, Py_ssize_t byte_limit=0, bint distinct=False,
+        bytes resume_key not None=b"", bytes resume_clustering not None=b"",
+        Py_ssize_t resume_rows=0, bint bypass_cache=False,
+    ):
+        self.table_id = table_id
+        self.key = key
+        self.ranges = ranges
+        self.static = static
+        self.reverse = reverse
+        self.columns = columns
+        self.row_limit = row_limit
+        self.partition_limit = partition_limit
+        self.byte_limit = byte_limit
+        self.distinct = distinct
+        self.resume_key = resume_key
+        self.resume_clustering = resume_clustering
+        self.resume_rows = resume_rows
+        self.bypass_cache = bypass_cache
+
+    cdef bint is_whole_partition(self):
+        """Whether the ranges exclude no row."""
+        return len(self.ranges) == 1 and self.ranges[0][0] <= b"\x01" and not self.ranges[0][1]
+
+    def changed(self, **changes) -> Slice:
+        """The same slice but for the given fields."""
+        fields = {name: getattr(self, name) for name in _FIELDS}
+        fields.update(changes)
+        return Slice(self.table_id, **fields)
+
+    def encode(self) -> bytes:
+        """For the mesh and the peers."""
+        cdef Writer out = Writer()
+        flags = (FLAG_STATIC * self.static | FLAG_REVERSE * self.reverse
+                 | FLAG_COLUMNS * (self.columns is not None) | FLAG_DISTINCT * self.distinct
+                 | FLAG_BYPASS_CACHE * self.bypass_cache)
+        out.put_u8(SLICE_VERSION)
+        out.put_u8(flags)
+        out.put_raw(<const char*>self.table_id, 16)
+        encode_key(out, self.key)
+        out.put_uvarint(len(self.ranges))
+        for start, end in self.ranges:
+            out.put_bytes(start)
+            out.put_bytes(end)
+        if self.columns is not None:
+            out.put_uvarint(len(self.columns))
+            for column in sorted(self.columns):
+                out.put_uvarint(column)
+        for limit in (self.row_limit, self.partition_limit, self.byte_limit, self.resume_rows):
+            out.put_uvarint(limit)
+        out.put_bytes(self.resume_key)
+        out.put_bytes(self.resume_clustering)
+        return out.take()
+
+    @staticmethod
+    def decode(bytes data not None) -> Slice:
+        """What `encode` wrote; CorruptData if it is anything else."""
+        cdef Reader source = Reader(data)
+        if source.u8() != SLICE_VERSION:
+            raise CorruptData("a slice is of an unknown version")
+        flags = source.u8()
+        table_id = source.read_raw(16)
+        key = decode_key(source)
+        ranges = tuple([(source.sized(), source.sized()) for _ in range(source.length())])
+        columns = None
+        if flags & FLAG_COLUMNS:
+            columns = frozenset([source.uvarint() for _ in range(source.length())])
+        limits = [decode_limit(source) for _ in range(4)]
+        resume_key, resume_clustering = source.sized(), source.sized()
+        source.finish()
+        return Slice(
+            table_id, key=key, ranges=ranges, static=flags & FLAG_STATIC != 0,
+            reverse=flags & FLAG_REVERSE != 0, columns=columns, row_limit=limits[0],
+            partition_limit=limits[1], byte_limit=limits[2],
+            distinct=flags & FLAG_DISTINCT != 0, resume_key=resume_key,
+            resume_clustering=resume_clustering, resume_rows=limits[3],
+            bypass_cache=flags & FLAG_BYPASS_CACHE != 0,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Slice) and self.encode() == other.encode()
+
+    def __hash__(self) -> int:
+        return hash(self.encode())
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in _FIELDS)
+        return f"Slice({self.table_id.hex()}, {fields})"
+
+
+_FIELDS = (
+    "key", "ranges", "static", "reverse", "columns", "row_limit", "partition_limit", "byte_limit",
+    "distinct", "resume_key", "resume_clustering", "resume_rows", "bypass_cache",
+)
+
+
+cdef int encode_key(Writer out, object key) except -1:
+    if key is None:
+        out.put_u8(KEY_ALL)
+    elif isinstance(key, bytes):
+        out.put_u8(KEY_ONE)
+        out.put_bytes(key)
+    else:
+        out.put_u8(KEY_RANGE)
+        out.put_bytes(key[0])
+        out.put_bytes(key[1])
+    return 0
+
+
+cdef object decode_key(Reader source):
+    kind = source.u8()
+    if kind == KEY_ALL:
+        return None
+    if kind == KEY_ONE:
+        return source.sized()
+    if kind != KEY_RANGE:
+        raise CorruptData("a slice has an unknown kind of key")
+    start = source.sized()
+    return start, source.sized()
+
+
+cdef Py_ssize_t decode_limit(Reader source) except -1:
+    value = source.uvarint()
+    if value > 1 << 62:
+        raise CorruptData("a limit is beyond all bounds")
+    return <Py_ssize_t>value
+
+
+cdef class PartitionRows:
+    """The rows of one partition in the order that was asked for."""
+
+    def __init__(
+        self, bytes key not None, deletion, bytes static_row not None, list clusterings not None,
+        list rows not None,
+    ):
+        self.key = key
+        self.deletion = deletion
+        self.static_row = static_row
+        self.clusterings = clusterings
+        self.rows = rows
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PartitionRows) and (
+            self.key, self.deletion, self.static_row, self.clusterings, self.rows
+        ) == (other.key, other.deletion, other.static_row, other.clusterings, other.rows)
+
+    def __repr__(self) -> str:
+        return f"PartitionRows(key={self.key.hex()}, rows={len(self.rows)})"
+
+
+cdef class Page:
+    """The answer to a slice, as far as its limits allowed."""
+
+    def __init__(
+        self, list partitions not None, bint more=False, bytes last_key not None=b"",
+        bytes last_clustering not None=b"",
+    ):
+        self.partitions = partitions
+        self.more = more
+        self.last_key = last_key
+        self.last_clustering = last_clustering
+
+    def encode(self) -> bytes:
+        """For the mesh and the peers."""
+        cdef Writer out = Writer()
+        cdef PartitionRows partition
+        out.put_u8(PAGE_VERSION)
+        out.put_u8(FLAG_MORE if self.more else 0)
+        out.put_bytes(self.last_key)
+        out.put_bytes(self.last_clustering)
+        out.put_uvarint(len(self.partitions))
+        for partition in self.partitions:
+            encode_partition(out, partition)
+        return out.take()
+
+    @staticmethod
+    def decode(bytes data not None) -> Page:
+        """What `encode` wrote; CorruptData if it is anything else."""
+        cdef Reader source = Reader(data)
+        if source.u8() != PAGE_VERSION:
+            raise CorruptData("a page is of an unknown version")
+        more = source.u8() & FLAG_MORE != 0
+        last_key, last_clustering = source.sized(), source.sized()
+        partitions = [decode_partition(source) for _ in range(source.length())]
+        source.finish()
+        return Page(partitions, more, last_key, last_clustering)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Page) and self.encode() == other.encode()
+
+    def __repr__(self) -> str:
+        return f"Page({self.partitions!r}, more={self.more})"
+
+
+cdef int encode_partition(Writer out, PartitionRows partition) except -1:
+    cdef Py_ssize_t i, count = len(partition.rows)
+    assert len(partition.clusterings) == count, "each row has its clustering"
+    out.put_bytes(partition.key)
+    if partition.deletion is None:
+        out.put_u8(0)
+    else:
+        out.put_u8(1)
+        out.put_i64(partition.deletion[0])
+        out.put_u32(partition.deletion[1])
+    out.put_bytes(partition.static_row)
+    out.put_uvarint(count)
+    for i in range(count):
+        out.put_bytes(partition.clusterings[i])
+        out.put_bytes(partition.rows[i])
+    return 0
+
+
+cdef PartitionRows decode_partition(Reader source):
+    cdef Py_ssize_t count
+    cdef list clusterings = [], rows = []
+    key = source.sized()
+    deletion = None
+    if source.u8():
+        timestamp = source.i64()
+        deletion = timestamp, source.u32()
+    static_row = source.sized()
+    count = source.length()
+    for _ in range(count):
+        clusterings.append(source.sized())
+        rows.append(source.sized())
+    return PartitionRows(key, deletion, static_row, clusterings, rows)

@@ -1,0 +1,224 @@
+"""Tests of storage.row: encoding, victory, deletion, life and purging."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.errors import CorruptData
+from storage.row import (
+    NO_DELETION,
+    CellCursor,
+    RowBuilder,
+    check_row,
+    live,
+    merge_rows,
+    purge,
+    shadow,
+    timestamps,
+)
+
+TIMES = st.integers(-3, 6)
+SECONDS = st.integers(0, 12)
+VALUES = st.sampled_from([b"", b"a", b"b", b"ab", b"x" * 200])
+PATHS = st.sampled_from([b"", b"p", b"q", b"pq"])
+PLAIN = st.integers(0, 3)
+COMPLEX = st.integers(4, 5)
+
+CELLS = st.one_of(
+    st.tuples(st.just("cell"), PLAIN, TIMES, VALUES),
+    st.tuples(st.just("expiring_cell"), PLAIN, TIMES, st.integers(1, 5), SECONDS, VALUES),
+    st.tuples(st.just("tombstone"), PLAIN, TIMES, SECONDS),
+    st.tuples(st.just("complex_deletion"), COMPLEX, TIMES, SECONDS),
+    st.tuples(st.just("element"), COMPLEX, TIMES, PATHS, VALUES),
+    st.tuples(st.just("element"), COMPLEX, TIMES, PATHS, VALUES, st.integers(1, 5), SECONDS),
+    st.tuples(st.just("element_tombstone"), COMPLEX, TIMES, SECONDS, PATHS),
+    st.tuples(st.just("delete_row"), TIMES, SECONDS),
+)
+MARKERS = st.one_of(
+    st.none(),
+    st.tuples(TIMES),
+    st.tuples(TIMES, st.just(True), st.integers(1, 5), SECONDS),
+)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> bytes:
+    """A row built from cells in any order, some about the same place."""
+    builder = RowBuilder()
+    marker = draw(MARKERS)
+    if marker is None:
+        builder.begin(0, False)
+    else:
+        builder.begin(marker[0], True, *marker[2:])
+    for name, *arguments in draw(st.lists(CELLS, max_size=8)):
+        getattr(builder, name)(*arguments)
+    return builder.finish()
+
+
+def cell_list(row: bytes) -> list[tuple[object, ...]]:
+    cursor = CellCursor()
+    cursor.reset(row)
+    cells: list[tuple[object, ...]] = []
+    while cursor.next():
+        cells.append((cursor.column, cursor.timestamp, cursor.path(), cursor.value()))
+    return cells
+
+
+def test_an_insert_has_the_documented_bytes() -> None:
+    builder = RowBuilder()
+    builder.begin(0x0102030405060708, True)
+    builder.cell(1, 0x0102030405060708, b"one")
+    builder.cell(2, 0x0102030405060708, b"")
+    builder.tombstone(300, 5, 7)
+    assert builder.finish() == (
+        b"\x01\x01\x02\x03\x04\x05\x06\x07\x08"
+        b"\x10\x01\x03one"
+        b"\x30\x02"
+        b"\x01\xac\x02\x00\x00\x00\x00\x00\x00\x00\x05\x00\x00\x00\x07"
+    )
+
+
+def test_an_expiring_insert_has_the_documented_bytes() -> None:
+    builder = RowBuilder()
+    builder.begin(9, True, 60, 1000)
+    builder.expiring_cell(1, 9, 60, 1000, b"v")
+    assert builder.finish() == (
+        b"\x03\x00\x00\x00\x00\x00\x00\x00\x09\x00\x00\x00\x3c\x00\x00\x03\xe8"
+        b"\x12\x01\x00\x00\x00\x3c\x00\x00\x03\xe8\x01v"
+    )
+
+
+def test_the_base_timestamp_of_a_markerless_row_is_its_first_cells() -> None:
+    builder = RowBuilder()
+    builder.begin(5, False)
+    builder.complex_deletion(1, 4, 2)
+    builder.element(1, 5, b"p", b"v")
+    row = builder.finish()
+    assert row[:9] == b"\x00" + (5).to_bytes(8, "big")
+    assert cell_list(row) == [(1, 4, b"", b""), (1, 5, b"p", b"v")]
+
+
+def test_a_builder_without_cells_gives_no_row() -> None:
+    builder = RowBuilder()
+    builder.begin(5, False)
+    assert builder.finish() == b""
+
+
+def test_the_cursor_tells_marker_and_deletion() -> None:
+    builder = RowBuilder()
+    builder.begin(9, True, 60, 1000)
+    builder.delete_row(8, 3)
+    cursor = CellCursor()
+    cursor.reset(builder.finish())
+    assert (cursor.has_marker, cursor.marker_ts, cursor.marker_ttl) == (True, 9, 60)
+    assert (cursor.marker_expiry, cursor.deletion_ts, cursor.deleted_at) == (1000, 8, 3)
+    assert not cursor.next()
+
+
+@given(rows())
+def test_every_built_row_is_well_formed(row: bytes) -> None:
+    if row:
+        check_row(row)
+
+
+@given(rows(), rows())
+def test_merging_is_commutative(a: bytes, b: bytes) -> None:
+    assert merge_rows(a, b) == merge_rows(b, a)
+
+
+@given(rows(), rows(), rows())
+def test_merging_is_associative(a: bytes, b: bytes, c: bytes) -> None:
+    assert merge_rows(merge_rows(a, b), c) == merge_rows(a, merge_rows(b, c))
+
+
+@given(rows())
+def test_merging_is_idempotent(row: bytes) -> None:
+    assert merge_rows(row, bytes(bytearray(row))) == row
+
+
+@given(rows(), rows())
+def test_a_merged_row_is_well_formed(a: bytes, b: bytes) -> None:
+    merged = merge_rows(a, b)
+    if merged:
+        check_row(merged)
+
+
+@given(rows(), rows(), TIMES)
+def test_shadowing_commutes_with_merging(a: bytes, b: bytes, ts: int) -> None:
+    assert shadow(merge_rows(a, b), ts) == merge_rows(shadow(a, ts), shadow(b, ts))
+
+
+@given(rows(), TIMES)
+def test_nothing_as_old_as_its_deletion_survives(row: bytes, ts: int) -> None:
+    left = shadow(row, ts)
+    if left:
+        check_row(left)
+        span = timestamps(left)
+        assert span is not None and span[0] > ts
+
+
+@given(rows())
+def test_no_deletion_shadows_nothing(row: bytes) -> None:
+    assert shadow(row, NO_DELETION) == row
+
+
+@given(rows(), SECONDS)
+def test_the_living_part_lives_on(row: bytes, now: int) -> None:
+    alive = live(row, now)
+    assert live(alive, now) == alive
+    if alive:
+        check_row(alive)
+
+
+@given(rows(), SECONDS, st.frozensets(PLAIN), st.frozensets(st.integers(1, 5)))
+def test_choosing_columns_does_not_change_whether_a_row_lives(
+    row: bytes, now: int, columns: frozenset[int], existing: frozenset[int]
+) -> None:
+    chosen = live(row, now, columns, existing)
+    assert bool(chosen) == bool(live(row, now, None, existing))
+    if chosen:
+        assert all(cell[0] in columns | {0} for cell in cell_list(chosen))
+
+
+@given(rows(), SECONDS, SECONDS, st.booleans())
+def test_purging_changes_nothing_that_lives(
+    row: bytes, now: int, gc_before: int, purgeable: bool
+) -> None:
+    kept = purge(row, now, min(gc_before, now), purgeable)
+    assert live(kept, now) == live(row, now)
+    assert purge(kept, now, min(gc_before, now), purgeable) == kept
+    if kept:
+        check_row(kept)
+
+
+@given(st.binary(max_size=60), rows())
+def test_garbage_is_corrupt_data(garbage: bytes, row: bytes) -> None:
+    calls = (
+        lambda: check_row(garbage),
+        lambda: merge_rows(garbage, row),
+        lambda: shadow(garbage, 2),
+        lambda: live(garbage, 2, {1}, {1}),
+        lambda: purge(garbage, 2, 2, True),
+        lambda: cell_list(garbage),
+    )
+    for call in calls:
+        try:
+            call()
+        except CorruptData:
+            pass
+
+
+@given(rows(), st.data())
+def test_a_row_that_is_cut_off_is_corrupt_or_another_row(row: bytes, data: st.DataObject) -> None:
+    if row:
+        size = data.draw(st.integers(0, len(row) - 1))
+        try:
+            check_row(row[:size])
+        except CorruptData:
+            pass
+
+
+@pytest.mark.parametrize("head", [b"", b"\x00", b"\x02" + b"\0" * 16, b"\x08" + b"\0" * 8])
+def test_a_damaged_head_is_refused(head: bytes) -> None:
+    with pytest.raises(CorruptData):
+        check_row(head)
