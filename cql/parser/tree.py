@@ -29,7 +29,6 @@ class Operator(Enum):
     LIKE = "LIKE"
     IS_NOT = "IS NOT"
     IS = "IS"
-    BETWEEN = "BETWEEN"
 
 
 # ---------------------------------------------------------------- names
@@ -215,7 +214,7 @@ Term = Expression
 
 @dataclass(frozen=True, slots=True)
 class InList:
-    """`(a, b, c)` after IN, and the two bounds of BETWEEN; `IN ?` is a Marker instead."""
+    """`(a, b, c)` after IN; `IN ?` is a Marker instead."""
 
     items: tuple[Term, ...]
 
