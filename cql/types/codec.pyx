@@ -1,0 +1,446 @@
+"""Values to wire bytes and back, and the check that bytes are a value of a type.
+
+Zero bytes are a value of their own ("empty", not null) for most types of a fixed length; `EMPTY` stands for it in Python.
+Python values are: int for the integer types, date (days since 1970), time (nanoseconds of the day) and timestamp
+(milliseconds); Decimal, float, bool, str, bytes, uuid.UUID, ipaddress addresses and Duration; list for lists, sets (in
+their order) and vectors, a list of pairs for maps, tuple for tuples, dict for user types. None stands for a null field.
+`encode` takes a dict for a map too.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint64_t
+
+from cql.types.parts cimport (
+    encode_unsigned_vint,
+    pack_collection,
+    pack_tuple,
+    pack_vector,
+    read_unsigned_vint,
+    split_collection,
+    split_tuple,
+    unpack_list,
+    unpack_map,
+    unpack_tuple,
+    unpack_vector,
+)
+
+import struct
+from decimal import Decimal
+from ipaddress import ip_address
+from typing import NamedTuple
+from uuid import UUID as Uuid
+
+from cql.errors import InvalidRequest
+from cql.types import parts
+from cql.types.catalog import CustomType, VectorType
+from cql.types.ordering import normalise
+
+cdef enum:
+    # The protocol's ids of the types.
+    K_CUSTOM = 0x00
+    K_ASCII = 0x01
+    K_BIGINT = 0x02
+    K_BLOB = 0x03
+    K_BOOLEAN = 0x04
+    K_COUNTER = 0x05
+    K_DECIMAL = 0x06
+    K_DOUBLE = 0x07
+    K_FLOAT = 0x08
+    K_INT = 0x09
+    K_TIMESTAMP = 0x0B
+    K_UUID = 0x0C
+    K_TEXT = 0x0D
+    K_VARINT = 0x0E
+    K_TIMEUUID = 0x0F
+    K_INET = 0x10
+    K_DATE = 0x11
+    K_TIME = 0x12
+    K_SMALLINT = 0x13
+    K_TINYINT = 0x14
+    K_DURATION = 0x15
+    K_LIST = 0x20
+    K_MAP = 0x21
+    K_SET = 0x22
+    K_USER = 0x30
+    K_TUPLE = 0x31
+
+cdef enum:
+    LENGTH_BYTES = 4
+
+DATE_ZERO = 2**31
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+
+# What is made of values is packed and unpacked in `parts`; callers need only this module.
+pack_collection, pack_map, pack_tuple = parts.pack_collection, parts.pack_map, parts.pack_tuple
+pack_vector, pack_key = parts.pack_vector, parts.pack_key
+unpack_list, unpack_map, unpack_tuple = parts.unpack_list, parts.unpack_map, parts.unpack_tuple
+unpack_vector, unpack_key = parts.unpack_vector, parts.unpack_key
+
+
+class Empty:
+    """The type of EMPTY, the value of zero bytes."""
+
+    __slots__ = ()
+
+    def __bool__(self):
+        return False
+
+    def __repr__(self):
+        return "EMPTY"
+
+
+EMPTY = Empty()
+
+
+class Duration(NamedTuple):
+    """Months, days and nanoseconds, none of which can be turned into another."""
+
+    months: int
+    days: int
+    nanoseconds: int
+
+
+# ---------------------------------------------------------------------------------------------------------- validation
+
+
+cpdef int validate(object cql_type, bytes value) except -1:
+    """Returns if `value` is a value of the type, raises InvalidRequest with Cassandra's text if not."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
+    cdef int kind = cql_type.type_id
+    if kind == K_TEXT:
+        return check_text(value)
+    if kind == K_ASCII:
+        return check_ascii(value)
+    if kind == K_INT:
+        return check_size(size, 4, "Expected 4 or 0 byte int ({})")
+    if kind == K_BIGINT or kind == K_COUNTER:
+        return check_size(size, 8, "Expected 8 or 0 byte long ({})")
+    if kind == K_TIMESTAMP:
+        return check_size(size, 8, "Expected 8 or 0 byte long for date ({})")
+    if kind == K_DOUBLE:
+        return check_size(size, 8, "Expected 8 or 0 byte value for a double ({})")
+    if kind == K_FLOAT:
+        return check_size(size, 4, "Expected 4 or 0 byte value for a float ({})")
+    if kind == K_BOOLEAN:
+        return check_size(size, 1, "Expected 1 or 0 byte value ({})")
+    if kind == K_UUID:
+        return check_size(size, 16, "UUID should be 16 or 0 bytes ({})")
+    if kind == K_BLOB or kind == K_VARINT:
+        return 0
+    return check_rare(kind, cql_type, value, size)
+
+
+cdef int check_rare(int kind, object cql_type, bytes value, Py_ssize_t size) except -1:
+    if kind == K_TIMEUUID:
+        return check_timeuuid(value)
+    if kind == K_DATE:
+        return check_exact_size(size, 4, "Expected 4 byte long for date ({})")
+    if kind == K_TIME:
+        return check_exact_size(size, 8, "Expected 8 byte long for time ({})")
+    if kind == K_SMALLINT:
+        return check_exact_size(size, 2, "Expected 2 bytes for a smallint ({})")
+    if kind == K_TINYINT:
+        return check_exact_size(size, 1, "Expected 1 byte for a tinyint ({})")
+    if kind == K_DECIMAL:
+        # Four bytes would be a scale without a number.
+        if 0 < size <= LENGTH_BYTES:
+            raise InvalidRequest(f"Expected 0 or at least 4 bytes ({size})")
+        return 0
+    if kind == K_INET:
+        if size != 4 and size != 16 and size != 0:
+            raise InvalidRequest(f"Expected 4 or 16 byte inetaddress; got {value.hex()}")
+        return 0
+    if kind == K_DURATION:
+        decode_duration(value)
+        return 0
+    return check_compound(kind, cql_type, value)
+
+
+cdef int check_compound(int kind, object cql_type, bytes value) except -1:
+    if kind == K_LIST or kind == K_SET:
+        for part in split_collection(value, 1, kind):
+            validate(cql_type.element, part)
+    elif kind == K_MAP:
+        for number, part in enumerate(split_collection(value, 2, kind)):
+            validate(cql_type.value if number & 1 else cql_type.key, part)
+    elif kind == K_TUPLE:
+        for element, part in zip(cql_type.elements, split_tuple(cql_type, value)):
+            if part is not None:
+                validate(element, part)
+    elif kind == K_USER:
+        check_user_type(cql_type, value)
+    elif isinstance(cql_type, VectorType):
+        for part in unpack_vector(cql_type, value):
+            validate(cql_type.element, part)
+    else:
+        assert isinstance(cql_type, CustomType), f"{cql_type!r} is not a type"
+        if cql_type.class_name.endswith(".EmptyType") and value:
+            raise InvalidRequest("EmptyType only accept empty values")
+    return 0
+
+
+cdef inline int check_size(Py_ssize_t size, Py_ssize_t wanted, str text) except -1:
+    if size != wanted and size != 0:
+        raise InvalidRequest(text.format(size))
+    return 0
+
+
+cdef inline int check_exact_size(Py_ssize_t size, Py_ssize_t wanted, str text) except -1:
+    if size != wanted:
+        raise InvalidRequest(text.format(size))
+    return 0
+
+
+cdef int check_text(bytes value) except -1:
+    if value.isascii():
+        return 0
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidRequest("String didn't validate.") from None
+    return 0
+
+
+cdef int check_ascii(bytes value) except -1:
+    if not value.isascii():
+        wrong = next(byte for byte in value if byte > 0x7F)
+        raise InvalidRequest(f"Invalid byte for ascii: {wrong - 256}")
+    return 0
+
+
+cdef int check_timeuuid(bytes value) except -1:
+    cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(value)
+    check_size(PyBytes_GET_SIZE(value), 16, "UUID should be 16 or 0 bytes ({})")
+    if PyBytes_GET_SIZE(value) == 16 and data[6] >> 4 != 1:
+        raise InvalidRequest(f"Invalid version for TimeUUID type: 0x{data[6] >> 4:x}")
+    return 0
+
+
+cdef int check_user_type(object user_type, bytes value) except -1:
+    fields = split_tuple(user_type, value)
+    for number, part in enumerate(fields):
+        if part is None:
+            continue
+        try:
+            validate(user_type.field_types[number], part)
+        except InvalidRequest as refusal:
+            name = user_type.field_names[number]
+            raise InvalidRequest(
+                f"Failure validating the {number}th field {name}; {refusal.message}"
+            ) from None
+    return 0
+
+
+# ----------------------------------------------------------------------------------------------------- numbers
+
+
+def encode_duration(months, days, nanoseconds):
+    """The bytes of a duration; raises InvalidRequest if the parts are too large or differ in sign."""
+    check_duration(months, days, nanoseconds)
+    return b"".join([encode_unsigned_vint(zigzag(part)) for part in (months, days, nanoseconds)])
+
+
+cdef uint64_t zigzag(int64_t value) noexcept:
+    return (<uint64_t>value << 1) ^ <uint64_t>(value >> 63)
+
+
+def decode_duration(bytes value):
+    """The duration of these bytes; raises InvalidRequest if they are none."""
+    cdef uint64_t raw = 0
+    cdef Py_ssize_t at = 0, used
+    if len(value) < 3:
+        raise InvalidRequest(f"Expected at least 3 bytes for a duration ({len(value)})")
+    numbers = []
+    for _ in range(3):
+        used = read_unsigned_vint(value, at, &raw)
+        if used == 0:
+            raise InvalidRequest("Not enough bytes to read a duration")
+        at += used
+        numbers.append(<int64_t>(raw >> 1) ^ -<int64_t>(raw & 1))
+    if at != len(value):
+        raise InvalidRequest("Unexpected extraneous bytes after duration value")
+    check_duration(*numbers)
+    return Duration(*numbers)
+
+
+def check_duration(months, days, nanoseconds):
+    """Raises InvalidRequest if the three are not the parts of one duration."""
+    if not INT32_MIN <= months <= INT32_MAX:
+        raise InvalidRequest(f"The duration months must be a 32 bits integer but was: {months}")
+    if not INT32_MIN <= days <= INT32_MAX:
+        raise InvalidRequest(f"The duration days must be a 32 bits integer but was: {days}")
+    if not INT64_MIN <= nanoseconds <= INT64_MAX:
+        raise InvalidRequest(f"The duration nanoseconds must be a 64 bits integer but was: {nanoseconds}")
+    if min(months, days, nanoseconds) < 0 < max(months, days, nanoseconds):
+        raise InvalidRequest(
+            "The duration months, days and nanoseconds must be all of the same sign "
+            f"({months}, {days}, {nanoseconds})"
+        )
+
+
+def encode_varint(value):
+    """The shortest two's complement, at least one byte."""
+    return value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, "big", signed=True)
+
+
+def decode_varint(value):
+    """The integer of any two's complement bytes."""
+    return int.from_bytes(value, "big", signed=True)
+
+
+def encode_decimal(unscaled, scale):
+    """The decimal unscaled * 10^-scale; raises InvalidRequest if the scale does not fit."""
+    if not INT32_MIN <= scale <= INT32_MAX:
+        raise InvalidRequest(f"The scale {scale} of a decimal does not fit in 32 bits")
+    return struct.pack(">i", scale) + encode_varint(unscaled)
+
+
+def decode_decimal(value):
+    """(unscaled, scale) of a decimal's bytes, which are not empty."""
+    return decode_varint(value[4:]), struct.unpack_from(">i", value)[0]
+
+
+# ----------------------------------------------------------------------------------------------------- Python values
+
+
+def encode(cql_type, value):
+    """The bytes of a Python value; raises InvalidRequest if it is not a value of the type."""
+    if value is EMPTY:
+        validate(cql_type, b"")
+        return b""
+    try:
+        encoder = ENCODERS.get(cql_type.type_id)
+        result = encoder(cql_type, value) if encoder is not None else encode_custom(cql_type, value)
+    except (TypeError, ValueError, AttributeError, ArithmeticError, struct.error) as wrong:
+        raise InvalidRequest(f"{value!r} is not a value of type {cql_type}: {wrong}") from None
+    validate(cql_type, result)
+    return result
+
+
+def decode(cql_type, value):
+    """The Python value of bytes; raises InvalidRequest if they are not a value of the type."""
+    validate(cql_type, value)
+    kind = cql_type.type_id
+    if not value and kind not in ORDINARY_WHEN_EMPTY:
+        return EMPTY
+    decoder = DECODERS.get(kind)
+    return decoder(cql_type, value) if decoder is not None else decode_custom(cql_type, value)
+
+
+ORDINARY_WHEN_EMPTY = frozenset((K_ASCII, K_TEXT, K_BLOB, K_CUSTOM, K_TUPLE, K_USER))
+
+
+def encode_decimal_value(cql_type, value):
+    sign, digits, exponent = Decimal(value).as_tuple()
+    return encode_decimal(int(Decimal((sign, digits, 0))), -exponent)
+
+
+def decode_decimal_value(cql_type, value):
+    unscaled, scale = decode_decimal(value)
+    # By way of text, because arithmetic would round to the context's precision.
+    return Decimal(f"{Decimal(unscaled)}E{-scale}")
+
+
+def encode_set(cql_type, value):
+    elements = [encode(cql_type.element, part) for part in value]
+    return normalise(cql_type.frozen(), pack_collection(elements))
+
+
+def encode_map(cql_type, value):
+    pairs = value.items() if isinstance(value, dict) else value
+    entries = [(encode(cql_type.key, key), encode(cql_type.value, part)) for key, part in pairs]
+    return normalise(cql_type.frozen(), parts.pack_map(entries))
+
+
+def decode_map(cql_type, value):
+    return [(decode(cql_type.key, k), decode(cql_type.value, v)) for k, v in unpack_map(value)]
+
+
+def encode_tuple(cql_type, value):
+    if len(value) > len(cql_type.elements):
+        raise ValueError(f"it has {len(value)} fields")
+    return pack_tuple(encode_fields(cql_type.elements, value))
+
+
+def encode_user_type(cql_type, value):
+    if not isinstance(value, dict):
+        value = dict(zip(cql_type.field_names, value))
+    unknown = set(value) - set(cql_type.field_names)
+    if unknown:
+        raise ValueError(f"unknown field {min(unknown)}")
+    return pack_tuple(encode_fields(cql_type.field_types, [value.get(n) for n in cql_type.field_names]))
+
+
+def encode_fields(types, values):
+    return [None if v is None else encode(t, v) for t, v in zip(types, values)]
+
+
+def decode_fields(types, fields):
+    return [None if f is None else decode(t, f) for t, f in zip(types, fields)]
+
+
+def encode_custom(cql_type, value):
+    if isinstance(cql_type, VectorType):
+        return pack_vector(cql_type, [encode(cql_type.element, part) for part in value])
+    return bytes(value)
+
+
+def decode_custom(cql_type, value):
+    if isinstance(cql_type, VectorType):
+        return [decode(cql_type.element, part) for part in unpack_vector(cql_type, value)]
+    return value
+
+
+def packer(layout):
+    """An encoder and a decoder by a struct's layout."""
+    shape = struct.Struct(layout)
+    return (lambda cql_type, value: shape.pack(value)), (lambda cql_type, value: shape.unpack(value)[0])
+
+
+def encode_date(cql_type, value):
+    return struct.pack(">I", value + DATE_ZERO)
+
+
+def decode_date(cql_type, value):
+    return struct.unpack(">I", value)[0] - DATE_ZERO
+
+
+CODECS = {
+    K_ASCII: (lambda t, v: v.encode("ascii"), lambda t, v: v.decode("ascii")),
+    K_BIGINT: packer(">q"),
+    K_BLOB: (lambda t, v: bytes(v), lambda t, v: v),
+    K_BOOLEAN: packer(">?"),
+    K_COUNTER: packer(">q"),
+    K_DATE: (encode_date, decode_date),
+    K_DECIMAL: (encode_decimal_value, decode_decimal_value),
+    K_DOUBLE: packer(">d"),
+    K_DURATION: (lambda t, v: encode_duration(*v), lambda t, v: decode_duration(v)),
+    K_FLOAT: packer(">f"),
+    K_INET: (lambda t, v: ip_address(v).packed, lambda t, v: ip_address(v)),
+    K_INT: packer(">i"),
+    K_LIST: (
+        lambda t, v: pack_collection([encode(t.element, part) for part in v]),
+        lambda t, v: [decode(t.element, part) for part in unpack_list(v)],
+    ),
+    K_MAP: (encode_map, decode_map),
+    K_SET: (encode_set, lambda t, v: [decode(t.element, part) for part in unpack_list(v)]),
+    K_SMALLINT: packer(">h"),
+    K_TEXT: (lambda t, v: v.encode(), lambda t, v: v.decode()),
+    K_TIME: packer(">q"),
+    K_TIMESTAMP: packer(">q"),
+    K_TIMEUUID: (lambda t, v: v.bytes, lambda t, v: Uuid(bytes=v)),
+    K_TINYINT: packer(">b"),
+    K_TUPLE: (
+        encode_tuple,
+        lambda t, v: tuple(decode_fields(t.elements, unpack_tuple(t, v))),
+    ),
+    K_USER: (
+        encode_user_type,
+        lambda t, v: dict(zip(t.field_names, decode_fields(t.field_types, unpack_tuple(t, v)))),
+    ),
+    K_UUID: (lambda t, v: v.bytes, lambda t, v: Uuid(bytes=v)),
+    K_VARINT: (lambda t, v: encode_varint(v), lambda t, v: decode_varint(v)),
+}
+ENCODERS = {kind: codec[0] for kind, codec in CODECS.items()}
+DECODERS = {kind: codec[1] for kind, codec in CODECS.items()}
