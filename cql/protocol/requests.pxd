@@ -3,13 +3,13 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 cdef class QueryOptions:
-    cdef readonly int consistency  # wire code, known to be one
+    cdef readonly object consistency  # a Consistency
     cdef readonly list values  # of bytes, None (null) or UNSET; None when the request has none
     cdef readonly list names  # the values' names, None when they go by position
     cdef readonly bint skip_metadata
     cdef readonly int32_t page_size  # zero or less: no paging
     cdef readonly bytes paging_state  # None on the first page
-    cdef readonly int serial_consistency
+    cdef readonly object serial_consistency
     cdef readonly object timestamp  # microseconds, or None
     cdef readonly str keyspace  # of this request only, or None
     cdef readonly object now_in_seconds  # or None
@@ -64,6 +64,6 @@ cdef class BodyReader:
     cdef bytes read_bytes(self)
     cdef object read_value(self)
     cdef list read_values(self)
-    cdef int read_consistency(self) except -1
+    cdef object read_consistency(self)
     cdef QueryOptions read_options(self)
     cdef int skip_payload(self) except -1

@@ -1,5 +1,7 @@
 from typing import Final, TypeAlias
 
+from cluster.consistency import Consistency
+
 EVENT_TYPES: Final[tuple[str, ...]]
 
 class Unset: ...
@@ -9,7 +11,7 @@ Value: TypeAlias = bytes | Unset | None
 
 class QueryOptions:
     @property
-    def consistency(self) -> int: ...
+    def consistency(self) -> Consistency: ...
     @property
     def values(self) -> list[Value] | None: ...
     @property
@@ -21,7 +23,7 @@ class QueryOptions:
     @property
     def paging_state(self) -> bytes | None: ...
     @property
-    def serial_consistency(self) -> int: ...
+    def serial_consistency(self) -> Consistency: ...
     @property
     def timestamp(self) -> int | None: ...
     @property
@@ -30,14 +32,14 @@ class QueryOptions:
     def now_in_seconds(self) -> int | None: ...
     def __init__(
         self,
-        consistency: int = 1,
+        consistency: Consistency = ...,
         values: list[Value] | None = None,
         names: list[str] | None = None,
         *,
         skip_metadata: bool = False,
         page_size: int = -1,
         paging_state: bytes | None = None,
-        serial_consistency: int = 8,
+        serial_consistency: Consistency = ...,
         timestamp: int | None = None,
         keyspace: str | None = None,
         now_in_seconds: int | None = None,
@@ -76,7 +78,7 @@ class Execute:
     def metadata_id(self) -> bytes | None: ...
     @property
     def options(self) -> QueryOptions: ...
-    def __init__(self, id: bytes, metadata_id: bytes | None, options: QueryOptions) -> None: ...
+    def __init__(self, id: bytes, metadata_id: bytes | None, options: QueryOptions) -> None: ...  # noqa: A002 - the protocol's word
 
 class Batch:
     @property
@@ -94,9 +96,7 @@ class AuthResponse:
     def token(self) -> bytes | None: ...
     def __init__(self, token: bytes | None) -> None: ...
 
-Request: TypeAlias = (
-    Startup | Options | Register | Query | Prepare | Execute | Batch | AuthResponse
-)
+Request: TypeAlias = Startup | Options | Register | Query | Prepare | Execute | Batch | AuthResponse
 
 def parse_request(
     opcode: int, body: bytes, version: int, flags: int = 0, *, has_metadata_id: bool = False

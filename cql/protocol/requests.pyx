@@ -7,6 +7,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
+from typing import Union
+
+from cluster.consistency import Consistency
 from cql.errors import ProtocolError
 
 from cql.protocol.frame cimport PAYLOAD
@@ -33,9 +36,11 @@ cdef enum:
     WITH_NOW = 0x100
 
 cdef enum:
-    CONSISTENCY_MAX = 0x0B
-    SERIAL = 0x08
     BATCH_KIND_MAX = 2
+
+cdef tuple LEVELS = tuple(Consistency)  # each at the index of its code
+assert all(level == code for code, level in enumerate(LEVELS)), "the codes have no gaps"
+cdef object SERIAL = Consistency.SERIAL
 
 EVENT_TYPES = ("TOPOLOGY_CHANGE", "STATUS_CHANGE", "SCHEMA_CHANGE")
 
@@ -58,14 +63,14 @@ cdef class QueryOptions:
 
     def __init__(
         self,
-        int consistency=1,
+        consistency=Consistency.ONE,
         list values=None,
         list names=None,
         *,
         bint skip_metadata=False,
         int32_t page_size=-1,
         bytes paging_state=None,
-        int serial_consistency=SERIAL,
+        serial_consistency=Consistency.SERIAL,
         timestamp=None,
         str keyspace=None,
         now_in_seconds=None,
@@ -83,9 +88,9 @@ cdef class QueryOptions:
 
     def __repr__(self):
         return (
-            f"QueryOptions({self.consistency}, {self.values}, {self.names}, "
+            f"QueryOptions({self.consistency!r}, {self.values}, {self.names}, "
             f"skip_metadata={self.skip_metadata}, page_size={self.page_size}, "
-            f"paging_state={self.paging_state!r}, serial_consistency={self.serial_consistency}, "
+            f"paging_state={self.paging_state!r}, serial_consistency={self.serial_consistency!r}, "
             f"timestamp={self.timestamp}, keyspace={self.keyspace!r}, "
             f"now_in_seconds={self.now_in_seconds})"
         )
@@ -148,6 +153,10 @@ cdef class AuthResponse:
 
     def __init__(self, bytes token):
         self.token = token
+
+
+Value = Union[bytes, Unset, None]
+Request = Startup | Options | Register | Query | Prepare | Execute | Batch | AuthResponse
 
 
 def parse_request(
@@ -331,11 +340,11 @@ cdef class BodyReader:
             values.append(self.read_value())
         return values
 
-    cdef int read_consistency(self) except -1:
+    cdef object read_consistency(self):
         cdef int code = self.read_short()
-        if code > CONSISTENCY_MAX:
+        if code >= len(LEVELS):
             raise ProtocolError(f"Unknown code {code} for a consistency level")
-        return code
+        return LEVELS[code]
 
     cdef QueryOptions read_options(self):
         cdef QueryOptions options = QueryOptions.__new__(QueryOptions)

@@ -1,0 +1,48 @@
+"""The struct of one client's connection."""
+
+from cql.protocol.frame cimport Frame, FrameReader, FrameWriter, Reply
+
+cdef class Limits:
+    cdef readonly unsigned int frame_bytes_max  # of one request's body
+    cdef readonly int requests_in_flight_max  # unanswered requests of one connection
+    cdef readonly Py_ssize_t request_bytes_in_flight_max  # their bodies together
+    cdef readonly Py_ssize_t output_bytes_max  # waiting replies at which reading stops
+    cdef readonly Py_ssize_t output_bytes_closed  # waiting replies at which the connection ends
+    cdef readonly double startup_s  # from accepting to the end of authentication
+    cdef readonly double stalled_s  # how long a client may leave its replies unread
+
+cdef class Ports:
+    cdef readonly object handle  # (frame, session, moment) -> Reply or awaitable of one
+    cdef readonly object moment  # () -> Moment
+    cdef readonly object spawn  # (awaitable) -> future
+    cdef readonly object flush_later  # (connection): call its flush at the end of the turn
+    cdef readonly object now  # () -> monotonic seconds
+    cdef readonly Limits limits
+    cdef bytearray buffer  # where the loop puts received bytes, of all connections in turn
+
+cdef class Connection:
+    cdef readonly object session
+    cdef readonly bint is_closing  # no more is read; what waits is still written
+    cdef readonly bint is_lost  # the socket is gone
+    cdef Ports ports
+    cdef FrameReader reader
+    cdef FrameWriter writer
+    cdef object transport  # None in tests
+    cdef readonly int in_flight
+    cdef readonly Py_ssize_t in_flight_bytes
+    cdef bint is_serving  # the guard against entering `drain` twice
+    cdef bint is_started  # STARTUP is done
+    cdef bint throws_on_overload  # the client wants OVERLOADED, not silence
+    cdef bint is_reading_paused
+    cdef bint is_writing_paused
+    cdef bint is_flush_asked
+    cdef double deadline  # for starting up, then for reading what we wrote; 0 for none
+
+    cdef int drain(self) except -1
+    cdef bint is_blocked(self) noexcept
+    cdef bint is_overloaded(self) noexcept
+    cdef int serve(self, Frame frame) except -1
+    cdef int answer(self, int version, int stream, Reply reply) except -1
+    cdef int follow_startup(self) except -1
+    cdef int ask_flush(self) except -1
+    cdef int steer(self) except -1

@@ -1,0 +1,294 @@
+"""One client's bytes in and out: admission, order, limits; a state machine that needs no socket.
+
+Bytes are parsed where the loop put them, in one buffer for all connections of the shard; only what is
+left of an incomplete frame is copied. Replies are gathered and written once per turn. An idle
+connection holds no buffer.
+"""
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+
+from cql.errors import Overloaded
+from cql.protocol.faults import encode_fault
+from cql.protocol.frame import OP_ERROR, OP_OPTIONS, BadFrame
+from cql.protocol.replies import event_reply
+from node.session import Stage
+
+from cql.protocol.frame cimport Frame, FrameReader, FrameWriter, Reply
+
+RECEIVE_BYTES = 256 * 1024
+EVENT_STREAM = -1
+cdef object READY = Stage.READY
+cdef object NEW = Stage.NEW
+cdef int OPTIONS = OP_OPTIONS
+
+
+cdef class Limits:
+    """The bounds of one connection."""
+
+    def __init__(
+        self,
+        *,
+        unsigned int frame_bytes_max=16 * 1024 * 1024,
+        int requests_in_flight_max=1024,
+        Py_ssize_t request_bytes_in_flight_max=32 * 1024 * 1024,
+        Py_ssize_t output_bytes_max=1024 * 1024,
+        Py_ssize_t output_bytes_closed=64 * 1024 * 1024,
+        double startup_s=10.0,
+        double stalled_s=60.0,
+    ):
+        self.frame_bytes_max = frame_bytes_max
+        self.requests_in_flight_max = requests_in_flight_max
+        self.request_bytes_in_flight_max = request_bytes_in_flight_max
+        self.output_bytes_max = output_bytes_max
+        self.output_bytes_closed = output_bytes_closed
+        self.startup_s = startup_s
+        self.stalled_s = stalled_s
+
+
+cdef class Ports:
+    """What all connections of a shard share."""
+
+    def __init__(self, *, handle, moment, now, spawn, flush_later=None, Limits limits=None):
+        self.handle = handle
+        self.moment = moment
+        self.now = now
+        self.spawn = spawn
+        self.flush_later = flush_later
+        self.limits = limits or Limits()
+        self.buffer = bytearray(RECEIVE_BYTES)
+
+
+cdef class Connection:
+    """From accepting to closing. Without a transport, use `feed` and `take_output`."""
+
+    def __init__(self, Ports ports, session):
+        self.ports = ports
+        self.session = session
+        self.reader = FrameReader(ports.limits.frame_bytes_max)
+        self.writer = FrameWriter()
+        self.deadline = ports.now() + ports.limits.startup_s
+
+    # Bytes in.
+
+    def feed(self, data) -> None:
+        """Takes received bytes and serves every request that is complete."""
+        cdef const uint8_t[::1] view = data
+        if view.shape[0] and not self.is_closing:
+            self.reader.borrow(&view[0], view.shape[0])
+            self.drain()
+
+    def get_buffer(self, sizehint):
+        """Where the loop shall put received bytes; they are used up before it asks again."""
+        return self.ports.buffer
+
+    def buffer_updated(self, Py_ssize_t count) -> None:
+        """So many bytes were received into the shared buffer."""
+        assert count <= PyByteArray_GET_SIZE(self.ports.buffer), "the loop wrote past the buffer"
+        if not self.is_closing:
+            self.reader.borrow(<const uint8_t*>PyByteArray_AS_STRING(self.ports.buffer), count)
+            self.drain()
+
+    cdef int drain(self) except -1:
+        """Hot path: serves what is complete, as far as the limits allow."""
+        cdef Frame frame
+        if self.is_serving:
+            return 0
+        self.is_serving = True
+        try:
+            while not self.is_closing and not self.is_blocked():
+                try:
+                    frame = self.reader.next_frame()
+                except BadFrame as bad:
+                    self.refuse(bad)
+                    continue
+                if frame is None:
+                    break
+                self.serve(frame)
+        finally:
+            self.is_serving = False
+            self.reader.keep_rest()
+        self.steer()
+        self.ask_flush()
+        return 0
+
+    cdef bint is_blocked(self) noexcept:
+        """True while nothing more may be started for this client."""
+        if self.is_writing_paused or self.writer.size() >= self.ports.limits.output_bytes_max:
+            return True
+        return self.is_overloaded() and not self.throws_on_overload
+
+    cdef bint is_overloaded(self) noexcept:
+        """True while too many requests, or bytes of them, are unanswered."""
+        cdef Limits limits = self.ports.limits
+        return (
+            self.in_flight >= limits.requests_in_flight_max
+            or self.in_flight_bytes >= limits.request_bytes_in_flight_max
+        )
+
+    cdef int serve(self, Frame frame) except -1:
+        """Hands one request to its handler; its reply is there now or comes later."""
+        if self.is_overloaded() and frame.opcode != OPTIONS:
+            body = encode_fault(Overloaded("Too many requests are in flight"), frame.version)
+            self.answer(frame.version, frame.stream, Reply(OP_ERROR, body))
+            return 0
+        reply = self.ports.handle(frame, self.session, self.ports.moment())
+        if type(reply) is Reply:
+            self.answer(frame.version, frame.stream, <Reply>reply)
+            return 0
+        self.in_flight += 1
+        self.in_flight_bytes += PyBytes_GET_SIZE(frame.body)
+        self.ports.spawn(reply).add_done_callback(Waiting(self, frame))
+        return 0
+
+    cdef int answer(self, int version, int stream, Reply reply) except -1:
+        """Hot path: queues one reply."""
+        self.writer.write(version, stream, reply.opcode, reply.flags, reply.body)
+        if reply.closes:
+            self.is_closing = True
+        if not self.is_started:
+            self.follow_startup()
+        return 0
+
+    cdef int follow_startup(self) except -1:
+        """After a reply that may have ended STARTUP or authentication."""
+        cdef bint agreed = self.session.stage is not NEW
+        if agreed and not self.session.version:
+            raise AssertionError("a session that has begun has a version")
+        if agreed and not self.reader.version:
+            self.reader.agree(self.session.version, packs=self.session.packs)
+            self.writer.agree(self.session.version, packs=self.session.packs)
+        if self.session.stage is READY:
+            self.is_started = True
+            self.throws_on_overload = self.session.throws_on_overload
+            self.reader.is_open = True
+            self.deadline = 0
+        return 0
+
+    def refuse(self, bad) -> None:
+        """Answers a frame that gets no handler."""
+        body = encode_fault(bad.error, bad.version)
+        reply = Reply(OP_ERROR, body, flags=bad.flags, closes=bad.is_fatal)
+        self.answer(bad.version, bad.stream, reply)
+
+    # Bytes out.
+
+    def take_output(self):
+        """The bytes that wait to be sent, or None."""
+        self.is_flush_asked = False
+        return self.writer.take()
+
+    def flush(self) -> None:
+        """The end of a turn: writes what waits, and goes on with what had to wait for that."""
+        self.is_flush_asked = False
+        if self.is_lost or self.transport is None:
+            return
+        if not self.is_writing_paused:
+            out = self.writer.take()
+            if out is not None:
+                self.transport.write(out)
+        if self.is_closing:
+            self.finish()
+        elif self.is_reading_paused and not self.is_blocked():
+            self.drain()
+
+    def finish(self) -> None:
+        """Closes the socket once the last reply is with it; a client that does not read is cut off."""
+        if self.deadline == 0:
+            self.deadline = self.ports.now() + self.ports.limits.startup_s
+        if self.writer.size() == 0:
+            self.transport.close()
+
+    cdef int ask_flush(self) except -1:
+        if self.writer.size() > self.ports.limits.output_bytes_closed:
+            self.abort()
+        elif (self.writer.size() or self.is_closing) and not self.is_flush_asked:
+            self.is_flush_asked = True
+            if self.ports.flush_later is not None and not self.is_lost:
+                self.ports.flush_later(self)
+        return 0
+
+    cdef int steer(self) except -1:
+        """Reads from the socket only while there is room for what comes."""
+        cdef bint pause = self.is_blocked()
+        if pause == self.is_reading_paused or self.is_closing:
+            return 0
+        self.is_reading_paused = pause
+        if self.transport is not None and not self.is_lost:
+            if pause:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+        return 0
+
+    def send_event(self, event) -> None:
+        """Tells the client, unless it cannot be told."""
+        if not self.is_closing and not self.is_lost:
+            version = self.session.version
+            self.answer(version, EVENT_STREAM, event_reply(event, version))
+            self.ask_flush()
+
+    # Called by replies that come later, the loop, and the shard's coarse timer.
+
+    def arrived(self, Frame frame, future) -> None:
+        """A reply that had to wait is there."""
+        self.in_flight -= 1
+        self.in_flight_bytes -= PyBytes_GET_SIZE(frame.body)
+        if self.is_closing or future.cancelled():
+            return
+        self.answer(frame.version, frame.stream, future.result())
+        if self.is_reading_paused and not self.is_closing:
+            self.drain()
+        else:
+            self.ask_flush()
+
+    def connection_made(self, transport) -> None:
+        self.transport = transport
+
+    def connection_lost(self, error) -> None:
+        self.is_closing = self.is_lost = True
+        self.transport = None
+        self.writer.take()
+
+    def eof_received(self) -> bool:
+        """The client sends no more: what it asked is not answered any more either."""
+        return False
+
+    def pause_writing(self) -> None:
+        self.is_writing_paused = True
+        self.deadline = self.ports.now() + self.ports.limits.stalled_s
+
+    def resume_writing(self) -> None:
+        self.is_writing_paused = False
+        self.deadline = 0 if self.is_started else self.ports.now() + self.ports.limits.startup_s
+        if self.is_reading_paused and not self.is_closing:
+            self.drain()
+        else:
+            self.ask_flush()
+
+    def tick(self, double now) -> None:
+        """Ends the connection of a client that took too long to start up or to read."""
+        if self.deadline and now >= self.deadline:
+            self.abort()
+
+    def abort(self) -> None:
+        """Ends the connection at once; what waits is dropped."""
+        self.is_closing = True
+        self.writer.take()
+        if self.transport is not None and not self.is_lost:
+            self.transport.abort()
+
+
+cdef class Waiting:
+    """A request whose reply comes later."""
+
+    cdef Connection connection
+    cdef Frame frame
+
+    def __init__(self, Connection connection, Frame frame):
+        self.connection = connection
+        self.frame = frame
+
+    def __call__(self, future) -> None:
+        self.connection.arrived(self.frame, future)

@@ -1,0 +1,52 @@
+"""What happens once at the end of a turn: the log goes to the kernel, then replies to clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+__all__ = ["Flushable", "Turn"]
+
+
+class Flushable(Protocol):
+    """Something that gathers bytes during a turn."""
+
+    def flush(self) -> None:
+        """Writes them."""
+        ...
+
+
+class Turn:
+    """Gathers what must be flushed, and flushes it after `log`: no reply overtakes its record.
+
+    `call_soon` runs a callback after the I/O events at hand; `log` makes the turn's writes replayable
+    and raises when it cannot; then nothing is flushed, and `stop` is told why.
+    """
+
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        log: Callable[[], None],
+        stop: Callable[[BaseException], None],
+    ) -> None:
+        self._call_soon = call_soon
+        self._log = log
+        self._stop = stop
+        self._waiting: list[Flushable] = []
+
+    def flush_later(self, flushable: Flushable) -> None:
+        """Flushes it once at the end of this turn; it must not ask again before."""
+        if not self._waiting:
+            self._call_soon(self.end)
+        self._waiting.append(flushable)
+
+    def end(self) -> None:
+        """The end of the turn."""
+        try:
+            self._log()
+        except Exception as error:  # noqa: BLE001 - whatever it was, the shard must stop
+            self._stop(error)
+            return
+        waiting, self._waiting = self._waiting, []
+        for flushable in waiting:
+            flushable.flush()
