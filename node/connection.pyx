@@ -1,7 +1,7 @@
 """One client's bytes in and out: admission, order, limits; a state machine that needs no socket.
 
-Bytes are parsed where the loop put them, in one buffer for all connections of the shard; only what is
-left of an incomplete frame is copied. Replies are gathered and written once per turn. An idle
+Bytes are parsed where the loop put them, in one buffer for all connections of the shard; only what
+is left of an incomplete frame is copied. Replies are gathered and written once per turn. An idle
 connection holds no buffer.
 """
 
@@ -194,7 +194,7 @@ cdef class Connection:
             self.drain()
 
     def finish(self) -> None:
-        """Closes the socket once the last reply is with it; a client that does not read is cut off."""
+        """Closes the socket behind the last reply; a client that does not read it is cut off."""
         if self.deadline == 0:
             self.deadline = self.ports.now() + self.ports.limits.startup_s
         if self.writer.size() == 0:

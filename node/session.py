@@ -24,8 +24,8 @@ class Stage(IntEnum):
 class Session:
     """One conversation: its stage, its keyspace, and what STARTUP and REGISTER agreed upon.
 
-    `version` is 0 before STARTUP. `registered` holds names of event types. `tracing` is the id of the
-    trace of the request that is being handled synchronously, None when it is not traced.
+    `version` is 0 before STARTUP. `registered` holds names of event types. `tracing` is the id of
+    the trace of the request that is being handled synchronously, None when it is not traced.
     """
 
     __slots__ = (

@@ -19,8 +19,8 @@ class Flushable(Protocol):
 class Turn:
     """Gathers what must be flushed, and flushes it after `log`: no reply overtakes its record.
 
-    `call_soon` runs a callback after the I/O events at hand; `log` makes the turn's writes replayable
-    and raises when it cannot; then nothing is flushed, and `stop` is told why.
+    `call_soon` runs a callback after the I/O events at hand; `log` makes the turn's writes
+    replayable and raises when it cannot; then nothing is flushed, and `stop` is told why.
     """
 
     def __init__(
