@@ -53,15 +53,17 @@ _FIXED = {
 
 
 def quorum(replicas: int) -> int:
-    """Give the smallest majority of `replicas`; zero replicas have the majority one, which nobody can give."""
+    """Give the smallest majority of `replicas`; zero replicas have the majority one, which nobody
+    can give.
+    """
     return replicas // 2 + 1
 
 
 def block_for(level: Consistency, replication: "Replication", local_dc: str) -> int:
     """Give how many answers `level` waits for.
 
-    It is computed from the replication factor, not from how many replicas the ring happens to have: QUORUM of a factor
-    of three is two even on a single node, where it is unavailable.
+    It is computed from the replication factor, not from how many replicas the ring happens to
+    have: QUORUM of a factor of three is two even on a single node, where it is unavailable.
     """
     fixed = _FIXED.get(level)
     if fixed is not None:

@@ -1,8 +1,9 @@
 """What can go wrong between a coordinator and its replicas, with the numbers that drivers act on.
 
-Every error says whether it is *definite*: the operation has not happened and never will. An indefinite one may have
-happened, now or later. The numbers are those of the native protocol: how many answers the consistency level needs
-(`block_for`, `required`) and how many there were (`received`, `alive`).
+Every error says whether it is *definite*: the operation has not happened and never will. An
+indefinite one may have happened, now or later. The numbers are those of the native protocol: how
+many answers the consistency level needs (`block_for`, `required`) and how many there were
+(`received`, `alive`).
 """
 
 from collections.abc import Mapping
@@ -80,7 +81,9 @@ class RequestTimeout(ClusterError):
 
 
 class WriteTimeout(RequestTimeout):
-    """Too few replicas confirmed a write in time. With `BATCH` the batch log holds it and it will be applied."""
+    """Too few replicas confirmed a write in time. With `BATCH` the batch log holds it and it will
+    be applied.
+    """
 
     def __init__(
         self,
@@ -96,7 +99,9 @@ class WriteTimeout(RequestTimeout):
 
 
 class CasWriteUnknown(WriteTimeout):
-    """The owner of the key fell silent after the decided write was sent to it; a serial read tells what happened."""
+    """The owner of the key fell silent after the decided write was sent to it; a serial read
+    tells what happened.
+    """
 
     def __init__(self, level: Consistency, received: int, block_for: int) -> None:
         super().__init__(level, received, block_for, WriteType.CAS)
@@ -129,7 +134,8 @@ class RequestFailure(ClusterError):
     ) -> None:
         reasons = ", ".join(f"{reason.name} from {host}" for host, reason in failures.items())
         super().__init__(
-            f"Operation failed - received {received} responses and {len(failures)} failures: {reasons}"
+            f"Operation failed - received {received} responses"
+            f" and {len(failures)} failures: {reasons}"
         )
         self.level = level
         self.received = received
@@ -170,7 +176,9 @@ class ReadFailure(RequestFailure):
 
 
 class ReplicaError(ClusterError):
-    """What one replica answered, or that it does not; the coordinator turns it into one of the errors above."""
+    """What one replica answered, or that it does not; the coordinator turns it into one of the
+    errors above.
+    """
 
 
 class ShardDown(ReplicaError):
@@ -198,7 +206,9 @@ class DeadlinePassed(ReplicaError):
 
 
 class GrantLost(ReplicaError):
-    """A key was granted for a conditional write and was taken back before the write came: it is not applied."""
+    """A key was granted for a conditional write and was taken back before the write came: it is
+    not applied.
+    """
 
     is_definite = True
 

@@ -18,7 +18,8 @@ class ReplicationError(ValueError):
 
 
 class Replication(ABC):
-    """Where the rows of one keyspace lie on one ring. Values are computed once per range of the ring.
+    """Where the rows of one keyspace lie on one ring. Values are computed once per range of the
+    ring.
 
     `counts_by_datacenter` says whether each datacenter has a factor of its own.
     """
@@ -163,8 +164,8 @@ class _Datacenter:
 def strategy_of(options: Mapping[str, str], topology: Topology) -> Replication:
     """Build the replication that a keyspace's options ask for.
 
-    The class may be given with its package. Raises `ReplicationError` for what cannot be built; the texts that clients see
-    for wrong statements are made where statements are checked.
+    The class may be given with its package. Raises `ReplicationError` for what cannot be built;
+    the texts that clients see for wrong statements are made where statements are checked.
     """
     name = options.get(_CLASS, "").rpartition(".")[2]
     ring = Ring(topology)
@@ -183,7 +184,7 @@ def _factors(options: Mapping[str, str], topology: Topology) -> dict[str, int]:
     named = {key: _factor(text) for key, text in options.items() if key not in (_CLASS, _FACTOR)}
     if _FACTOR in options:
         default = _factor(options[_FACTOR])
-        named = {dc: default for dc in topology.datacenters()} | named
+        named = dict.fromkeys(topology.datacenters(), default) | named
     return named
 
 

@@ -14,7 +14,9 @@ TOKEN_MAX = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class TokenRange:
-    """Tokens greater than `start` and up to `end`; where `start >= end` the range goes over the end of the ring."""
+    """Tokens greater than `start` and up to `end`; where `start >= end` the range goes over the
+    end of the ring.
+    """
 
     start: int
     end: int
@@ -27,7 +29,9 @@ class TokenRange:
 
 
 class Ring:
-    """All tokens of a topology in order. A token belongs to the first node token that is not smaller."""
+    """All tokens of a topology in order. A token belongs to the first node token that is not
+    smaller.
+    """
 
     __slots__ = ("_owners", "tokens", "topology")
 
@@ -55,7 +59,9 @@ class Ring:
         return self._owners[self.position_of(token)]
 
     def walk(self, position: int) -> Iterator[Node]:
-        """Give the nodes from `position` on around the ring, each once, in the order they are met."""
+        """Give the nodes from `position` on around the ring, each once, in the order they are
+        met.
+        """
         met: set[Node] = set()
         count = len(self._owners)
         for step in range(count):

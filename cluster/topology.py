@@ -8,7 +8,9 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One node of the ring. Its identity is the host id; everything else may change in a later snapshot."""
+    """One node of the ring. Its identity is the host id; everything else may change in a later
+    snapshot.
+    """
 
     host_id: UUID
     address: str
@@ -35,7 +37,9 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Who is in the ring, seen from one node. Of two snapshots the one with the higher epoch is right."""
+    """Who is in the ring, seen from one node. Of two snapshots the one with the higher epoch is
+    right.
+    """
 
     epoch: int
     local: Node

@@ -1,0 +1,82 @@
+"""One coarse timer per shard for all requests that wait for an answer.
+
+A deadline is monotonic seconds on the clock of the loop. Waiters with deadlines in the same tick
+share a bucket; while there is any bucket, one timer looks after each tick which are due. So a
+wait costs two dictionary operations and no timer, it ends at most two ticks late, never early,
+and a shard without waiters has no timer at all.
+"""
+
+from asyncio import AbstractEventLoop, Future, TimerHandle
+from typing import Any, Final, TypeVar
+
+from cluster.errors import DeadlinePassed
+
+TICK_S: Final = 0.02
+"""How late a deadline may be noticed, about; shorter than anybody's timeout by a factor of fifty.
+"""
+
+T = TypeVar("T")
+_Bucket = dict["Future[Any]", None]
+
+
+class Deadlines:
+    """The waiters of one shard."""
+
+    __slots__ = ("_buckets", "_loop", "_timer")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._buckets: dict[int, _Bucket] = {}
+        self._timer: TimerHandle | None = None
+
+    def now(self) -> float:
+        """Give the time that deadlines are compared with."""
+        return self._loop.time()
+
+    async def wait(self, answer: "Future[T]", deadline: float) -> T:
+        """Wait for a future of our own, which fails with `DeadlinePassed` if nothing else decides
+        it in time.
+        """
+        if answer.done():
+            return answer.result()
+        tick = int(deadline / TICK_S) + 1
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._buckets[tick] = {}
+            self._arm()
+        bucket[answer] = None
+        try:
+            return await answer
+        finally:
+            bucket.pop(answer, None)
+            if not bucket and self._buckets.get(tick) is bucket:
+                del self._buckets[tick]
+
+    def waiting(self) -> int:
+        """Give how many wait."""
+        return sum(len(bucket) for bucket in self._buckets.values())
+
+    def stop(self) -> None:
+        """Forget the timer; those who wait now wait for their answers only."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(TICK_S, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        current = self._loop.time() / TICK_S
+        for tick in [tick for tick in self._buckets if tick <= current]:
+            for answer in self._buckets.pop(tick):
+                if not answer.done():
+                    answer.set_exception(DeadlinePassed())
+        if self._buckets:
+            self._arm()
+
+    def check(self) -> None:
+        """Prove the invariants: no empty bucket is kept, and whoever waits has a timer."""
+        assert all(self._buckets.values()), "a bucket is kept only for waiters"
+        assert self._timer is not None or not self._buckets, "whoever waits has a timer"

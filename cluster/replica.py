@@ -1,0 +1,242 @@
+"""This shard, a sibling or a peer as one kind of call.
+
+A replica is one shard of one node. Whatever it is, its methods raise only `ReplicaError`,
+`Overloaded` and `MalformedMessage`; what the client hears is decided above. A method that gives
+`None` or rows is done; one that gives an awaitable has started.
+"""
+
+from asyncio import Future
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from cluster.deadlines import Deadlines
+from cluster.errors import ClusterError, DeadlinePassed, FailureReason, Overloaded, ReplicaFailed
+from cluster.messages import (
+    Kind,
+    decode_read,
+    decode_write,
+    decode_write_all,
+    encode_read,
+    encode_write,
+    encode_write_all,
+)
+from cluster.transport import Siblings
+from storage.errors import Overloaded as StorageOverloaded
+from storage.errors import StorageError
+from storage.mutation import Mutation
+from storage.slice import Page, Slice
+
+T = TypeVar("T")
+
+
+class Engine(Protocol):
+    """What the cluster floor wants of a shard's storage."""
+
+    def apply(self, mutation: Mutation) -> Awaitable[None] | None:
+        """Log a mutation and let reads see it."""
+
+    def apply_all(self, mutations: list[Mutation]) -> Awaitable[None] | None:
+        """Log mutations as one record, so that all or none of them survive a crash, and let reads
+        see them.
+        """
+
+    def apply_synced(self, mutation: Mutation) -> Awaitable[None]:
+        """Like `apply`, and wait for a sync in every mode of the commit log."""
+
+    def read(self, wanted: Slice, wall_s: int, /) -> Page | Awaitable[Page]:
+        """Give the live rows of a slice."""
+
+    def truncate(self, table_id: bytes) -> Awaitable[None]:
+        """Remove all rows of a table for good."""
+
+
+class Replica(Protocol):
+    """One shard that holds a key."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be called now."""
+
+    def write(self, mutation: Mutation, deadline: float) -> Awaitable[None] | None:
+        """Apply a mutation."""
+
+    def write_all(self, mutations: list[Mutation], deadline: float) -> Awaitable[None] | None:
+        """Apply mutations, all or none."""
+
+    def read(self, wanted: Slice, wall_s: int, deadline: float) -> Page | Awaitable[Page]:
+        """Give the live rows of a slice."""
+
+    def count(self, increments: Mutation, deadline: float) -> Awaitable[None] | None:
+        """Add to counters."""
+
+    def truncate(self, table_id: bytes, deadline: float) -> Awaitable[None]:
+        """Remove all rows of a table."""
+
+
+def replica_error(error: StorageError) -> ClusterError:
+    """Say an error of our own storage in the words in which a sibling would have sent it."""
+    if isinstance(error, StorageOverloaded):
+        return Overloaded(str(error))
+    return ReplicaFailed(FailureReason.UNKNOWN, str(error))
+
+
+async def translated(result: Awaitable[T]) -> T:
+    """Wait for our own storage; its errors become those of a replica."""
+    try:
+        return await result
+    except StorageError as error:
+        raise replica_error(error) from error
+
+
+class OwnReplica:
+    """The shard we are. Nothing here allocates anything unless storage has to wait."""
+
+    is_alive = True
+
+    def __init__(
+        self, engine: Engine, count: Callable[[Mutation, float], Awaitable[None] | None]
+    ) -> None:
+        self._engine = engine
+        self.count = count
+
+    def write(self, mutation: Mutation, deadline: float) -> Awaitable[None] | None:
+        """Apply a mutation to our own storage."""
+        try:
+            result = self._engine.apply(mutation)
+        except StorageError as error:
+            raise replica_error(error) from error
+        return None if result is None else translated(result)
+
+    def write_all(self, mutations: list[Mutation], deadline: float) -> Awaitable[None] | None:
+        """Apply mutations to our own storage as one log record."""
+        try:
+            result = self._engine.apply_all(mutations)
+        except StorageError as error:
+            raise replica_error(error) from error
+        return None if result is None else translated(result)
+
+    def read(self, wanted: Slice, wall_s: int, deadline: float) -> Page | Awaitable[Page]:
+        """Read our own storage."""
+        try:
+            result = self._engine.read(wanted, wall_s)
+        except StorageError as error:
+            raise replica_error(error) from error
+        return result if isinstance(result, Page) else translated(result)
+
+    async def truncate(self, table_id: bytes, deadline: float) -> None:
+        """Empty a table in our own storage."""
+        await translated(self._engine.truncate(table_id))
+
+
+class SiblingReplica:
+    """Another shard of our node, through the mesh. Every method sends before it returns."""
+
+    def __init__(self, shard: int, siblings: Siblings, deadlines: Deadlines) -> None:
+        self.shard = shard
+        self._siblings = siblings
+        self._deadlines = deadlines
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the mesh has a link to it."""
+        return self._siblings.is_alive(self.shard)
+
+    def ask(self, kind: Kind, payload: bytes, deadline: float) -> Awaitable[bytes]:
+        """Send a request; the awaitable gives the answer or fails at the deadline."""
+        return self._deadlines.wait(self._siblings.call(self.shard, kind, payload), deadline)
+
+    def tell(self, kind: Kind, payload: bytes) -> "Future[bytes]":
+        """Send a request whose answer nobody waits for."""
+        return self._siblings.call(self.shard, kind, payload)
+
+    def write(self, mutation: Mutation, deadline: float) -> Awaitable[None]:
+        """Let it apply a mutation."""
+        return _done(self.ask(Kind.WRITE, encode_write(deadline, mutation.data), deadline))
+
+    def write_all(self, mutations: list[Mutation], deadline: float) -> Awaitable[None]:
+        """Let it apply mutations, all or none."""
+        parts = [mutation.data for mutation in mutations]
+        return _done(self.ask(Kind.WRITE_ALL, encode_write_all(deadline, parts), deadline))
+
+    def read(self, wanted: Slice, wall_s: int, deadline: float) -> Awaitable[Page]:
+        """Let it read a slice."""
+        payload = encode_read(deadline, wall_s, wanted.encode())
+        return _page(self.ask(Kind.READ, payload, deadline))
+
+    def count(self, increments: Mutation, deadline: float) -> Awaitable[None]:
+        """Let it add to counters."""
+        return _done(self.ask(Kind.COUNT, encode_write(deadline, increments.data), deadline))
+
+    def truncate(self, table_id: bytes, deadline: float) -> Awaitable[None]:
+        """Let it empty a table."""
+        return _done(self.ask(Kind.TRUNCATE, encode_write(deadline, table_id), deadline))
+
+
+async def _done(answer: Awaitable[bytes]) -> None:
+    await answer
+
+
+async def _page(answer: Awaitable[bytes]) -> Page:
+    return Page.decode(await answer)
+
+
+class ReplicaServer:
+    """Answers what siblings ask of this shard. A request that comes after its deadline costs
+    nothing but saying so.
+    """
+
+    def __init__(self, own: OwnReplica, siblings: Siblings, deadlines: Deadlines) -> None:
+        self._own = own
+        self._deadlines = deadlines
+        siblings.register(Kind.WRITE, self._write)
+        siblings.register(Kind.WRITE_ALL, self._write_all)
+        siblings.register(Kind.READ, self._read)
+        siblings.register(Kind.COUNT, self._count)
+        siblings.register(Kind.TRUNCATE, self._truncate)
+        siblings.register(Kind.PING, _pong)
+
+    def _write(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
+        deadline, data = decode_write(payload)
+        self._refuse_late(deadline)
+        return _empty(self._own.write(Mutation(data), deadline))
+
+    def _write_all(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
+        deadline, parts = decode_write_all(payload)
+        self._refuse_late(deadline)
+        return _empty(self._own.write_all([Mutation(part) for part in parts], deadline))
+
+    def _read(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
+        deadline, wall_s, wanted = decode_read(payload)
+        self._refuse_late(deadline)
+        page = self._own.read(Slice.decode(wanted), wall_s, deadline)
+        return page.encode() if isinstance(page, Page) else _encoded(page)
+
+    def _count(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
+        deadline, data = decode_write(payload)
+        self._refuse_late(deadline)
+        return _empty(self._own.count(Mutation(data), deadline))
+
+    def _truncate(self, payload: bytes, source: int) -> Awaitable[bytes]:
+        deadline, table_id = decode_write(payload)
+        return _emptied(self._own.truncate(table_id, deadline))
+
+    def _refuse_late(self, deadline: float) -> None:
+        if self._deadlines.now() > deadline:
+            raise DeadlinePassed
+
+
+def _pong(payload: bytes, source: int) -> bytes:
+    return payload
+
+
+def _empty(result: Awaitable[None] | None) -> bytes | Awaitable[bytes]:
+    return b"" if result is None else _emptied(result)
+
+
+async def _emptied(result: Awaitable[None]) -> bytes:
+    await result
+    return b""
+
+
+async def _encoded(page: Awaitable[Page]) -> bytes:
+    return (await page).encode()
