@@ -17,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from bench.load.point import Client, cpu_seconds
+from bench.load.point import cpu_seconds
 from tests.harness.node_process import NodeProcess
+from tests.harness.wire import WireClient
 
 
 def memory_kib(pid: int) -> tuple[int, int]:
@@ -32,13 +33,13 @@ def memory_kib(pid: int) -> tuple[int, int]:
 
 
 def one_run(shards: int, idle_s: float) -> tuple[float, int, int, float]:
-    """Seconds to the first answer, RSS of a shard (largest) and PSS of all in KiB, idle CPU in %."""
+    """Seconds to the first answer, RSS of the largest shard, PSS of all (KiB), idle CPU in %."""
     with tempfile.TemporaryDirectory() as folder:
         node = NodeProcess(Path(folder) / "data", shards=shards)
         start = time.perf_counter()
         node.start()
         try:
-            client = Client(node.address, node.port)
+            client = WireClient(node.address, node.port)
             client.query("SELECT * FROM system.local")
             took = time.perf_counter() - start
             pids = [node.pid, *node.shard_pids()]

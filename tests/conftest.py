@@ -1,0 +1,29 @@
+"""Options that all tests share: a seed that repeats a run, and the long figures."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+KILL_CYCLES_QUICK, KILL_CYCLES_LONG = 100, 600
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--seed", type=int, default=None, help="seed of the random tests")
+    parser.addoption("--long", action="store_true", help="the long figures instead of the quick")
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this run; printed, so that a failure can be repeated with --seed."""
+    given = request.config.getoption("--seed")
+    chosen = random.SystemRandom().getrandbits(32) if given is None else int(given)
+    print(f"--seed {chosen}")
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def kill_cycles(request: pytest.FixtureRequest) -> int:
+    """How often the torture test kills a node."""
+    return KILL_CYCLES_LONG if request.config.getoption("--long") else KILL_CYCLES_QUICK

@@ -1,0 +1,137 @@
+"""A tiny client that speaks protocol v4 itself: for loads and crash tests, where a driver would
+hide what happens.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+
+OP_STARTUP, OP_QUERY, OP_PREPARE, OP_EXECUTE = 1, 7, 9, 10
+OP_ERROR = 0
+CONSISTENCY_ONE = 1
+HEADER = struct.Struct(">BBhBi")
+
+
+class ServerError(Exception):
+    """The server answered ERROR; `code` is the protocol's."""
+
+    def __init__(self, body: bytes) -> None:
+        (self.code,) = struct.unpack_from(">i", body)
+        super().__init__(f"0x{self.code:04x} {body[6:].decode(errors='replace')}")
+
+
+class WireClient:
+    """One v4 connection that keeps a fixed number of requests in flight."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._socket = socket.create_connection((host, port))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._buffer = bytearray()
+        self.call(OP_STARTUP, _string_map({"CQL_VERSION": "3.0.0"}))
+
+    def call(self, opcode: int, body: bytes) -> bytes:
+        """Sends one request and gives the body of its reply; an ERROR is raised."""
+        self._socket.sendall(HEADER.pack(4, 0, 0, opcode, len(body)) + body)
+        while True:
+            self._fill()
+            if len(self._buffer) >= HEADER.size:
+                _, _, _, kind, length = HEADER.unpack_from(self._buffer)
+                if len(self._buffer) >= HEADER.size + length:
+                    reply = bytes(self._buffer[HEADER.size : HEADER.size + length])
+                    del self._buffer[: HEADER.size + length]
+                    if kind == OP_ERROR:
+                        raise ServerError(reply)
+                    return reply
+
+    def _fill(self) -> None:
+        data = self._socket.recv(1 << 18)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        self._buffer += data
+
+    def send(self, frames: bytes) -> None:
+        """Sends whole frames without waiting for replies."""
+        self._socket.sendall(frames)
+
+    def receive(self) -> list[tuple[int, int, bytes]]:
+        """Waits for at least one reply: (stream, opcode, body) of all that are there."""
+        replies: list[tuple[int, int, bytes]] = []
+        while not replies:
+            self._fill()
+            while len(self._buffer) >= HEADER.size:
+                _, _, stream, kind, length = HEADER.unpack_from(self._buffer)
+                if len(self._buffer) < HEADER.size + length:
+                    break
+                body = bytes(self._buffer[HEADER.size : HEADER.size + length])
+                replies.append((stream, kind, body))
+                del self._buffer[: HEADER.size + length]
+        return replies
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._socket.close()
+
+    def query(self, text: str) -> bytes:
+        return self.call(OP_QUERY, _long(text) + struct.pack(">HB", CONSISTENCY_ONE, 0))
+
+    def prepare(self, text: str) -> bytes:
+        """The id of a prepared statement."""
+        reply = self.call(OP_PREPARE, _long(text))
+        (size,) = struct.unpack_from(">H", reply, 4)
+        return reply[6 : 6 + size]
+
+    def run(self, frames: list[bytes], in_flight: int, seconds: float) -> tuple[int, float]:
+        """Keeps `in_flight` requests going for a time; gives how many were answered and how
+        long.
+        """
+        place, answered, sent = self._socket, 0, in_flight
+        total = len(frames)
+        place.sendall(b"".join(frames[:in_flight]))
+        start = time.perf_counter()
+        until = start + seconds
+        buffer = self._buffer
+        while answered < sent:
+            self._fill()
+            done, position, size = 0, 0, len(buffer)
+            while size - position >= 9:
+                length = 9 + int.from_bytes(buffer[position + 5 : position + 9], "big")
+                if size - position < length:
+                    break
+                if buffer[position + 4] == OP_ERROR:
+                    raise ServerError(bytes(buffer[position + 9 : position + length]))
+                position += length
+                done += 1
+            del buffer[:position]
+            answered += done
+            if done and time.perf_counter() < until:
+                first = sent % total
+                batch = frames[first : first + done]
+                place.sendall(b"".join(batch))
+                sent += len(batch)
+        return answered, time.perf_counter() - start
+
+
+def _long(text: str) -> bytes:
+    data = text.encode()
+    return struct.pack(">i", len(data)) + data
+
+
+def _string_map(pairs: dict[str, str]) -> bytes:
+    body = struct.pack(">H", len(pairs))
+    for key, value in pairs.items():
+        for text in (key.encode(), value.encode()):
+            body += struct.pack(">H", len(text)) + text
+    return body
+
+
+def execute_frame(stream: int, statement: bytes, values: list[bytes]) -> bytes:
+    body = struct.pack(">H", len(statement)) + statement
+    body += struct.pack(">HBH", CONSISTENCY_ONE, 1, len(values))
+    body += b"".join(struct.pack(">i", len(value)) + value for value in values)
+    return HEADER.pack(4, 0, stream, OP_EXECUTE, len(body)) + body
+
+
+def spread_key(number: int) -> bytes:
+    return struct.pack(">IQ", number * 2654435761 % 2**32, number)
