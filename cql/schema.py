@@ -1,8 +1,10 @@
-"""Keyspaces, tables and user types: immutable, versioned by their content, changed by JSON-able operations.
+"""Keyspaces, tables and user types: immutable, versioned by their content, changed by JSON-able
+operations.
 
-A schema is a value: `apply` gives a new one and shares what did not change. Operations say the new state, not the way to it
-("table x is now this"), so applying one twice changes nothing. Every node that applied the same operations has the same
-`version`. Column ids are never used twice in a table, so data of a dropped column can not come back under its name.
+A schema is a value: `apply` gives a new one and shares what did not change. Operations say the new
+state, not the way to it ("table x is now this"), so applying one twice changes nothing. Every node
+that applied the same operations has the same `version`. Column ids are never used twice in a table,
+so data of a dropped column can not come back under its name.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ SYSTEM_KEYSPACES = LOCAL_KEYSPACES | VIRTUAL_KEYSPACES | REPLICATED_SYSTEM_KEYSP
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `position` counts within the key it belongs to, and is -1 for regular and static columns."""
+    """One column. `position` counts within the key it belongs to, and is -1 for regular and static
+    columns.
+    """
 
     name: str
     type: CqlType
@@ -162,7 +166,8 @@ class Schema:
         """The table that a statement names; raises InvalidRequest as Cassandra words it."""
         if keyspace is None:
             raise InvalidRequest(
-                "No keyspace has been specified. USE a keyspace, or explicitly specify keyspace.tablename"
+                "No keyspace has been specified. USE a keyspace, "
+                "or explicitly specify keyspace.tablename"
             )
         found = self._tables.get((keyspace, table))
         if found is not None:
@@ -398,7 +403,9 @@ def _set_tables(
 
 
 def _resolve_types(keyspace: str, definitions: dict[str, list[list[str]]]) -> dict[str, UserType]:
-    """User types from the texts of their fields, whatever their order; they do not name each other in a circle."""
+    """User types from the texts of their fields, whatever their order; they do not name each other
+    in a circle.
+    """
     done: dict[str, UserType] = {}
 
     def find(name: str) -> UserType | None:

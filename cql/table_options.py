@@ -66,7 +66,7 @@ class TableOptions:
         return int(dict(self.compression).get("chunk_length_in_kb", "16")) * BYTES_PER_KB
 
     def to_json(self) -> dict[str, Any]:
-        """What differs from the defaults, so that old entries stay readable when options are added."""
+        """What differs from the defaults: old entries stay readable when options come."""
         default = asdict(DEFAULT_OPTIONS)
         return {name: value for name, value in asdict(self).items() if value != default[name]}
 

@@ -1,8 +1,9 @@
 """A place in the tokens of a statement: look, take, expect, and say what is wrong there.
 
-Two kinds of complaint exist. "mismatched input": exactly one token could follow. "no viable alternative": several could, none
-did; then the place where the choice began is marked in the excerpt, and the token that fitted no choice is named. People
-search for these texts, so their shape is kept to the letter.
+Two kinds of complaint exist. "mismatched input": exactly one token could follow. "no viable
+alternative": several could, none did; then the place where the choice began is marked in the
+excerpt, and the token that fitted no choice is named. People search for these texts, so their shape
+is kept to the letter.
 """
 
 from __future__ import annotations
@@ -148,7 +149,9 @@ class Cursor:
         return SyntaxException(f"{place} {message}{self._excerpt(start)}")
 
     def _excerpt(self, start: int) -> str:
-        """The tokens around `start`, which is put in square brackets; empty if the end of the text is among them."""
+        """The tokens around `start`, which is put in square brackets; empty if the end of the text
+        is among them.
+        """
         if self.kinds[start] == EOF:
             return ""
         furthest = max(start, self.at)
@@ -174,5 +177,4 @@ class Cursor:
             at -= 1
         if at >= 0 and self._starts[at] == offset:
             return offset + len(self.values[at])
-        following = self._starts[at + 1]
-        return following
+        return self._starts[at + 1]

@@ -114,7 +114,9 @@ def read_select(c: Cursor) -> Select:
 
 
 def _is_modifier(c: Cursor) -> bool:
-    """JSON and DISTINCT are columns' names too: they are so if the selector goes on or ends right after them."""
+    """JSON and DISTINCT are columns' names too: they are so if the selector goes on or ends right
+    after them.
+    """
     following = c.peek()
     if following == "'('":
         return False

@@ -96,14 +96,15 @@ def read_properties(c: Cursor) -> Properties:
 
 
 def convert_map(entries: tuple[tuple[Expression, Expression], ...]) -> tuple[tuple[str, str], ...]:
-    """A map literal of constants as texts; raises SyntaxException if there is anything else in it."""
+    """A map literal of constants as texts; raises SyntaxException for anything else."""
     result: dict[str, str] = {}
     for key, value in entries:
         if not isinstance(key, Literal):
             raise SyntaxException(f"Invalid property name: {_shown(key)}{_hint(key)}")
         if not isinstance(value, Literal):
             raise SyntaxException(
-                f"Invalid property value: {_shown(value)} for property: {_quoted(key)}{_hint(value)}"
+                f"Invalid property value: {_shown(value)} "
+                f"for property: {_quoted(key)}{_hint(value)}"
             )
         if key.text in result:
             raise SyntaxException(f"Multiple definition for property {key.text}")

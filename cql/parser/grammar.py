@@ -30,7 +30,8 @@ from cql.parser.tree import Describe, QualifiedName, Statement
 def parse(text: str) -> Statement:
     """The one statement in `text`, which may end with semicolons.
 
-    Raises SyntaxException, and nothing else, with the place and the words that drivers and people know.
+    Raises SyntaxException, and nothing else, with the place and the words that drivers and people
+    know.
     """
     c = Cursor(text)
     read = _STATEMENTS.get(c.kind)

@@ -1,7 +1,8 @@
 """Text to tokens: keywords, names, literals, signs, each with its place.
 
-The lexer never fails by itself. A character that begins no token becomes an `ERROR` token whose value is the message, and
-nothing follows it: a statement that goes wrong before that place is reported for what went wrong first.
+The lexer never fails by itself. A character that begins no token becomes an `ERROR` token whose
+value is the message, and nothing follows it: a statement that goes wrong before that place is
+reported for what went wrong first.
 """
 
 from __future__ import annotations
@@ -26,21 +27,24 @@ RANGE: Final = "RANGE"
 EXPR: Final = "'expr('"
 
 _NATIVE_TYPES: Final = (
-    "ascii bigint blob boolean counter date decimal double duration float inet int smallint text time timestamp timeuuid "
-    "tinyint uuid varchar varint"
+    "ascii bigint blob boolean counter date decimal double duration float inet int smallint "
+    "text time timestamp timeuuid tinyint uuid varchar varint"
 )
 _BASIC_UNRESERVED: Final = (
-    "access aggregate aggregates all ann as called cidrs cluster clustering compact contains custom datacenters "
-    "default exists filtering finalfunc frozen function functions group hashed identity initcond input internals keys "
-    "keyspaces language like list login map masked mbean mbeans nologin nosuperuser only options partition password per "
-    "permission permissions replace returns role roles select_masked sfunc static storage stype superuser superusers tables "
-    "trigger tuple type types unmask unset user users values vector"
+    "access aggregate aggregates all ann as called cidrs cluster clustering compact contains "
+    "custom datacenters default exists filtering finalfunc frozen function functions group "
+    "hashed identity initcond input internals keys keyspaces language like list login map "
+    "masked mbean mbeans nologin nosuperuser only options partition password per permission "
+    "permissions replace returns role roles select_masked sfunc static storage stype "
+    "superuser superusers tables trigger tuple type types unmask unset user users values "
+    "vector"
 )
 _OTHER_UNRESERVED: Final = "cast count distinct json key maxwritetime ttl writetime"
 _RESERVED: Final = (
-    "add allow alter and apply asc authorize batch begin by create delete desc describe drop entries execute from full grant "
-    "if in index insert into is limit materialized modify norecursive not null of on or order primary rename revoke select "
-    "set schema to token truncate unlogged update use using view where with"
+    "add allow alter and apply asc authorize batch begin by create delete desc describe drop "
+    "entries execute from full grant if in index insert into is limit materialized modify "
+    "norecursive not null of on or order primary rename revoke select set schema to token "
+    "truncate unlogged update use using view where with"
 )
 _RESERVED_SYNONYMS: Final = {
     "columnfamily": "K_COLUMNFAMILY",
@@ -76,6 +80,7 @@ RESERVED_WORDS: Final = frozenset(
 )
 
 _UNIT: Final = "(?:[mM][oO]|[mM][sS]|[uUµ][sS]|[nN][sS]|[yYwWdDhHmMsS])"
+_ISO_STAMP: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
 _ISO_TIME: Final = r"T(?:\d+H(?:\d+M)?(?:\d+S)?|\d+M(?:\d+S)?|\d+S)"
 _ISO_DATE: Final = r"(?:\d+Y(?:\d+M)?(?:\d+D)?|\d+M(?:\d+D)?|\d+D)"
 
@@ -83,7 +88,7 @@ _TOKEN: Final = re.compile(
     rf"""
     (?P<WS>[ \t\n\r]+)
   | (?P<UUID>[0-9a-fA-F]{{8}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{12}})
-  | (?P<ISO>-?P(?:\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d|\d+W|{_ISO_TIME}|{_ISO_DATE}(?:{_ISO_TIME})?)(?![A-Za-z0-9_]))
+  | (?P<ISO>-?P(?:{_ISO_STAMP}|\d+W|{_ISO_TIME}|{_ISO_DATE}(?:{_ISO_TIME})?)(?![A-Za-z0-9_]))
   | (?P<EXPR>expr\()
   | (?P<WORD>[A-Za-z][A-Za-z0-9_]*)
   | (?P<QMARK>\?)
@@ -163,7 +168,9 @@ def tokenize(text: str) -> tuple[list[str], list[str], list[int]]:
 
 
 def token_offsets(text: str, end: int) -> list[int]:
-    """Offsets of all tokens up to the one at `end`, blanks and comments included: error messages count those too."""
+    """Offsets of all tokens up to the one at `end`, blanks and comments included: error messages
+    count those too.
+    """
     offsets = []
     at = 0
     while at <= end and (found := _TOKEN.match(text, at)):

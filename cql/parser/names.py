@@ -27,8 +27,9 @@ RESERVED_TYPE_NAMES: Final = frozenset(
 )
 
 _AFTER_TABLE_NAME: Final = (
-    "EOF ';' '(' K_ADD K_ALLOW K_ALTER K_AS K_DROP K_FROM K_GROUP K_JSON K_LIMIT K_NORECURSIVE K_OF "
-    "K_ON K_ORDER K_PER K_PRIMARY K_RENAME K_SET K_TO K_USING K_WHERE K_WITH"
+    "EOF ';' '(' K_ADD K_ALLOW K_ALTER K_AS K_DROP K_FROM K_GROUP K_JSON K_LIMIT "
+    "K_NORECURSIVE K_OF K_ON K_ORDER K_PER K_PRIMARY K_RENAME K_SET K_TO K_USING K_WHERE "
+    "K_WITH"
 )
 AFTER_TABLE_NAME: Final = frozenset(_AFTER_TABLE_NAME.split())
 """What may come after a qualified name, anywhere in the language."""
