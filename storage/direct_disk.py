@@ -1,7 +1,8 @@
 """Real files behind the Disk port: O_DIRECT where the file system has it, buffered where not.
 
-Calls that may wait for the disk are made by `storage.io_threads`; only the start-up calls (`list`, `make_directory`,
-`lock`) and the log's `append_now`, which goes to the page cache, are made by the caller's thread.
+Calls that may wait for the disk are made by `storage.io_threads`; only the start-up calls
+(`list`, `make_directory`, `lock`) and the log's `append_now`, which goes to the page cache, are
+made by the caller's thread.
 
 Direct I/O moves whole 4096-byte pages. Reads are widened to pages and cut again; of a write the
 whole pages go directly and a rest goes through a second, buffered descriptor, which the kernel
@@ -203,7 +204,7 @@ class DirectFile:
                 await self._write(rest, offset + whole, view[whole:], is_aligned=False)
 
     def append_now(self, data: Bytes) -> None:
-        """Write all of `data` after what this handle appended before; the kernel has it on return."""
+        """Write all of `data` after what this handle appended before, to the kernel."""
         assert self._mode is OpenMode.LOG, "only log files are appended to"
         fd = self._get_file("append").fd
         try:
@@ -271,7 +272,7 @@ class DirectLock:
 
 
 class _Calls:
-    """Makes the calls of all files of a disk, a bounded number at once, and types what they raise."""
+    """Makes the calls of all files of a disk, a bounded number at once, and types their errors."""
 
     __slots__ = ("_free",)
 
@@ -288,7 +289,7 @@ class _Calls:
 
 
 def supports_direct(directory: str) -> bool:
-    """Whether files in a directory can be written and read directly; tried, as only trying tells."""
+    """Whether files in a directory can be written and read directly, which only trying tells."""
     if not _O_DIRECT:
         return False
     path = os.path.join(directory, f".direct-{os.getpid()}")

@@ -1,14 +1,17 @@
 """The Disk and File ports: everything storage wants from a file system.
 
-Four things stand behind these ports and pass the same suite (`tests/ports`): `storage.direct_disk` (files, O_DIRECT),
-its buffered fallback, `storage.memory_disk` (`memory://`) and the simulated disk of the tests.
+Four things stand behind these ports and pass the same suite (`tests/ports`):
+`storage.direct_disk` (files, O_DIRECT), its buffered fallback, `storage.memory_disk`
+(`memory://`) and the simulated disk of the tests.
 
 What holds for all of them:
 - Paths are `/`-separated strings. `open` with a mode that writes needs the directory to exist.
-- Nothing is durable before a sync returns: the bytes of a file after `File.sync`, its name (after a create, rename or
-  remove) after `Disk.sync_directory` on the directory that holds it. Only `make_directory` is durable by itself.
+- Nothing is durable before a sync returns: the bytes of a file after `File.sync`, its name (after
+  a create, rename or remove) after `Disk.sync_directory` on the directory that holds it. Only
+  `make_directory` is durable by itself.
 - What fails raises `storage.errors.DiskError` or one of its subclasses, never a bare `OSError`.
-- After `File.sync` has failed, nobody knows what the disk holds: do not sync again, give the file up.
+- After `File.sync` has failed, nobody knows what the disk holds: do not sync again, give the file
+  up.
 - A file may be read and written by several callers at once; overlapping writes have no order.
 """
 
@@ -26,10 +29,13 @@ class OpenMode(Enum):
     """An existing file, only read; past the page cache where that is possible."""
 
     CREATE = "create"
-    """A new file, written and read; `FileAlreadyExists` if there is one. Past the page cache where that is possible."""
+    """A new file, written and read past the page cache where that is possible.
+
+    `FileAlreadyExists` if there is one.
+    """
 
     LOG = "log"
-    """A new or an existing file, through the page cache; `append_now` starts at offset 0 and overwrites."""
+    """A new or an existing file, through the page cache; `append_now` overwrites from offset 0."""
 
 
 class File(Protocol):
@@ -44,11 +50,12 @@ class File(Protocol):
     def append_now(self, data: Bytes) -> None:
         """Write all of `data` after what this handle appended before; the kernel has it on return.
 
-        Only for files opened with `OpenMode.LOG`. It does not wait for the disk, and it is not durable.
+        Only for files opened with `OpenMode.LOG`. It does not wait for the disk, and it is not
+        durable.
         """
 
     async def allocate(self, size: int) -> None:
-        """Make the file at least `size` bytes long, with blocks reserved and zeroes where nothing was written."""
+        """Make the file at least `size` bytes long, with blocks reserved, zero until written."""
 
     async def sync(self) -> None:
         """Make everything written so far durable (the name is not: see `Disk.sync_directory`)."""

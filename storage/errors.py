@@ -1,7 +1,7 @@
 """What can go wrong below: the disk, the log, the memory and the data, as types.
 
-Every error says whether it is *definite*: the operation has not happened and never will. An indefinite one may have
-happened, now or later, and its caller must not answer as if it had not.
+Every error says whether it is *definite*: the operation has not happened and never will. An
+indefinite one may have happened, now or later, and its caller must not answer as if it had not.
 """
 
 import errno
@@ -118,4 +118,4 @@ class CommitLogFailed(StorageError):
 
 
 class ManifestFailed(StorageError):
-    """A change of the manifest failed half way; the shard must restart to learn which state holds."""
+    """A change of the manifest failed half way; only a restart shows which state holds."""

@@ -1,7 +1,8 @@
 """A disk that is only memory: what `memory://` as data directory means.
 
-Nothing is slow and nothing fails but by the caller's mistake, so no method ever waits. Syncs do nothing: the data
-live exactly as long as the process. Removed files live on while they are open, as on a real disk.
+Nothing is slow and nothing fails but by the caller's mistake, so no method ever waits. Syncs do
+nothing: the data live exactly as long as the process. Removed files live on while they are open,
+as on a real disk.
 """
 
 import errno

@@ -34,7 +34,7 @@ WORLD = {
     "datetime": set(),
     "random": set(),
     "secrets": {"node"},
-    "os": {"node", "storage/direct_disk"},
+    "os": {"node", "storage/direct_disk", "storage/io_threads"},
     "pathlib": {"node"},
     "socket": {"node"},
     "subprocess": set(),

@@ -1,0 +1,6 @@
+from typing import Final
+
+IS_HARDWARE: Final[bool]
+
+def crc32c(data: bytes | bytearray | memoryview, seed: int = 0) -> int: ...
+def crc32c_portable(data: bytes | bytearray | memoryview, seed: int = 0) -> int: ...
