@@ -17,7 +17,7 @@ cdef class Slice:
     cdef readonly bint distinct         # one row per live partition
     cdef readonly bytes resume_key      # continue after this position; b"" from the start
     cdef readonly bytes resume_clustering
-    cdef readonly Py_ssize_t resume_rows    # rows already given of the partition we resume in
+    cdef readonly Py_ssize_t resume_rows    # rows already given of that partition; -1 unknown
     cdef readonly bint bypass_cache
 
     cdef bint is_whole_partition(self)
@@ -38,3 +38,4 @@ cdef class Page:
     cdef readonly bint more             # whether rows may follow after the position
     cdef readonly bytes last_key
     cdef readonly bytes last_clustering
+    cdef readonly Py_ssize_t last_rows  # rows given so far of the partition at the position

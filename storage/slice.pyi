@@ -36,10 +36,11 @@ class Slice:
         distinct: bool = False,
         resume_key: bytes = b"",
         resume_clustering: bytes = b"",
-        resume_rows: int = 0,
+        resume_rows: int = -1,
         bypass_cache: bool = False,
     ) -> None: ...
     def changed(self, **changes: Any) -> Slice: ...
+    def after(self, page: Page) -> Slice: ...
     def encode(self) -> bytes: ...
     @staticmethod
     def decode(data: bytes) -> Slice: ...
@@ -70,6 +71,7 @@ class Page:
     more: bool
     last_key: bytes
     last_clustering: bytes
+    last_rows: int
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Page:
         more: bool = False,
         last_key: bytes = b"",
         last_clustering: bytes = b"",
+        last_rows: int = 0,
     ) -> None: ...
     def encode(self) -> bytes: ...
     @staticmethod

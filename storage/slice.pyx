@@ -25,14 +25,14 @@ WHOLE_PARTITION = ((b"", b""),)
 
 
 cdef class Slice:
-    """The question of a read. An immutable value; `with_limits` and `after` make changed ones."""
+    """The question of a read. An immutable value; `changed` and `after` make other ones."""
 
     def __init__(
         self, bytes table_id not None, *, key=None, tuple ranges not None=WHOLE_PARTITION,
         bint static=True, bint reverse=False, columns=None, Py_ssize_t row_limit=0,
         Py_ssize_t partition_limit=0, Py_ssize_t byte_limit=0, bint distinct=False,
         bytes resume_key not None=b"", bytes resume_clustering not None=b"",
-        Py_ssize_t resume_rows=0, bint bypass_cache=False,
+        Py_ssize_t resume_rows=-1, bint bypass_cache=False,
     ):
         self.table_id = table_id
         self.key = key
@@ -59,6 +59,13 @@ cdef class Slice:
         fields.update(changes)
         return Slice(self.table_id, **fields)
 
+    def after(self, Page page not None) -> Slice:
+        """The same slice, continued behind a page that said `more`."""
+        return self.changed(
+            resume_key=page.last_key, resume_clustering=page.last_clustering,
+            resume_rows=page.last_rows,
+        )
+
     def encode(self) -> bytes:
         """For the mesh and the peers."""
         cdef Writer out = Writer()
@@ -77,7 +84,7 @@ cdef class Slice:
             out.put_uvarint(len(self.columns))
             for column in sorted(self.columns):
                 out.put_uvarint(column)
-        for limit in (self.row_limit, self.partition_limit, self.byte_limit, self.resume_rows):
+        for limit in (self.row_limit, self.partition_limit, self.byte_limit, self.resume_rows + 1):
             out.put_uvarint(limit)
         out.put_bytes(self.resume_key)
         out.put_bytes(self.resume_clustering)
@@ -104,7 +111,7 @@ cdef class Slice:
             reverse=flags & FLAG_REVERSE != 0, columns=columns, row_limit=limits[0],
             partition_limit=limits[1], byte_limit=limits[2],
             distinct=flags & FLAG_DISTINCT != 0, resume_key=resume_key,
-            resume_clustering=resume_clustering, resume_rows=limits[3],
+            resume_clustering=resume_clustering, resume_rows=limits[3] - 1,
             bypass_cache=flags & FLAG_BYPASS_CACHE != 0,
         )
 
@@ -184,12 +191,13 @@ cdef class Page:
 
     def __init__(
         self, list partitions not None, bint more=False, bytes last_key not None=b"",
-        bytes last_clustering not None=b"",
+        bytes last_clustering not None=b"", Py_ssize_t last_rows=0,
     ):
         self.partitions = partitions
         self.more = more
         self.last_key = last_key
         self.last_clustering = last_clustering
+        self.last_rows = last_rows
 
     def encode(self) -> bytes:
         """For the mesh and the peers."""
@@ -199,6 +207,7 @@ cdef class Page:
         out.put_u8(FLAG_MORE if self.more else 0)
         out.put_bytes(self.last_key)
         out.put_bytes(self.last_clustering)
+        out.put_uvarint(self.last_rows)
         out.put_uvarint(len(self.partitions))
         for partition in self.partitions:
             encode_partition(out, partition)
@@ -212,9 +221,10 @@ cdef class Page:
             raise CorruptData("a page is of an unknown version")
         more = source.u8() & FLAG_MORE != 0
         last_key, last_clustering = source.sized(), source.sized()
+        last_rows = decode_limit(source)
         partitions = [decode_partition(source) for _ in range(source.length())]
         source.finish()
-        return Page(partitions, more, last_key, last_clustering)
+        return Page(partitions, more, last_key, last_clustering, last_rows)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Page) and self.encode() == other.encode()

@@ -1,0 +1,3 @@
+"""Comparing and searching byte strings."""
+
+def find(keys: list[bytes], key: bytes) -> int: ...

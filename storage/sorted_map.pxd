@@ -1,0 +1,33 @@
+"""A map of byte strings in their order, in small blocks."""
+
+cimport cython
+
+cdef enum:
+    BLOCK_MAX = 256             # entries; an insertion moves at most so many pointers
+    ENTRY_BYTES = 24            # two pointers in lists that are three quarters full
+
+
+@cython.final
+@cython.no_gc
+cdef class MapBlock:
+    cdef list keys              # ascending
+    cdef list values
+
+
+@cython.final
+@cython.no_gc
+cdef class SortedMap:
+    cdef list blocks
+    cdef list firsts            # the first key of each block
+    cdef readonly Py_ssize_t size
+    cdef MapBlock block         # where locate() came to
+    cdef Py_ssize_t block_at
+    cdef Py_ssize_t index
+
+    cdef Py_ssize_t find_block(self, bytes key) noexcept
+    cdef bint locate(self, bytes key) noexcept
+    cdef object located(self)
+    cdef int replace(self, object value) except -1
+    cdef int insert(self, bytes key, object value) except -1
+    cdef int unshare(self) except -1
+    cdef int split(self) except -1
