@@ -1,0 +1,44 @@
+from typing import Any
+
+from cql.types.catalog import CqlType
+
+
+class FetchedRow:
+    key: bytes
+    clustering: bytes
+    values: list[bytes | None]
+    times: list[Any] | None
+    ttls: list[Any] | None
+    def __init__(
+        self,
+        key: bytes,
+        clustering: bytes,
+        values: list[bytes | None],
+        times: list[Any] | None,
+        ttls: list[Any] | None,
+    ) -> None: ...
+
+class Assembler:
+    row_count: int
+    def __init__(
+        self,
+        columns: tuple[tuple[int, int, CqlType], ...],
+        outputs: tuple[int, ...],
+        key_parts: int,
+        codec: Any,
+        lossy: bool,
+        is_counter: bool,
+        with_times: bool = False,
+        wall_s: int = 0,
+    ) -> None: ...
+    def add_partition(self, partition: Any) -> None: ...
+    def fetch_partition(self, partition: Any) -> list[FetchedRow]: ...
+    def add_values(self, values: list[bytes | None]) -> None: ...
+    def take(self) -> tuple[bytes, int]: ...
+
+def pack_clustering(values: list[bytes]) -> bytes: ...
+def raw_clustering(row: bytes) -> list[bytes]: ...
+def timeuuid_order(path: bytes) -> tuple[bytes, bytes]: ...
+def sort_elements(type_: CqlType, elements: list[tuple[bytes, bytes]]) -> None: ...
+def pack_elements(type_: CqlType, elements: list[tuple[bytes, bytes]]) -> bytes: ...
+def counter_total(context: bytes) -> bytes: ...

@@ -1,0 +1,169 @@
+"""What a statement will do, as values: planned once against a schema, bound and run many times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from cql.bind import ClusteringTemplate, KeyTemplate, RowTemplate, Slot
+from cql.clustering import ClusteringRanges
+from cql.parser import tree
+from cql.results import ColumnSpec
+from cql.schema import Table
+from cql.types.ordering import ClusteringCodec
+
+if TYPE_CHECKING:
+    from cql.conditions import Conditions
+    from cql.restrictions import KeyRestriction, Restrictions
+    from cql.selection import Selection
+
+TableName = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What every plan has.
+
+    `tables`: those whose change makes the plan stale. `pk_indices`: bind markers that make up the
+    partition key; empty unless each component is a plain marker.
+    """
+
+    bind_specs: tuple[ColumnSpec, ...] = ()
+    pk_indices: tuple[int, ...] = ()
+    result_columns: tuple[ColumnSpec, ...] = ()
+    tables: frozenset[TableName] = frozenset()
+    is_conditional: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+class WriteKind(Enum):
+    """The statements that write rows; the value is the word in messages."""
+
+    INSERT = "INSERT"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSlots:
+    """What USING gave: slots for timestamp, TTL and timeout; None is not given."""
+
+    timestamp: Slot | None = None
+    ttl: Slot | None = None
+    timeout: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritePlan(Plan):
+    """One INSERT, UPDATE or DELETE.
+
+    `row` and `static_row` are the cells to write; both None for a DELETE of whole rows. `one_key`
+    and `one_row` are set when the statement touches exactly one partition, exactly one row.
+    """
+
+    kind: WriteKind
+    table: Table
+    table_id: bytes
+    codec: ClusteringCodec
+    key: KeyRestriction
+    clustering: ClusteringRanges
+    one_key: KeyTemplate | None
+    one_row: ClusteringTemplate | None
+    row: RowTemplate | None
+    static_row: RowTemplate | None
+    times: TimeSlots
+    conditions: Conditions | None = None
+    is_counter: bool = False
+    needs_read: bool = False
+
+    @property
+    def deletes_rows(self) -> bool:
+        """Whether whole rows, ranges or the partition go."""
+        return self.kind is WriteKind.DELETE and self.row is None and self.static_row is None
+
+    @property
+    def is_static_only(self) -> bool:
+        """Whether only the static row is written."""
+        return self.static_row is not None and self.row is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan(Plan):
+    """BEGIN BATCH ... APPLY BATCH."""
+
+    kind: tree.BatchKind
+    parts: tuple[WritePlan, ...]
+    times: TimeSlots = TimeSlots()
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """GROUP BY: how many leading primary key columns make a group, as fetched columns."""
+
+    fetched: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectPlan(Plan):
+    """One SELECT."""
+
+    table: Table
+    table_id: bytes
+    codec: ClusteringCodec
+    restrictions: Restrictions
+    selection: Selection
+    metadata_id: bytes
+    filter_columns: tuple[int, ...] = ()
+    """For each filter, the fetched column it looks at."""
+    is_distinct: bool = False
+    is_reversed: bool = False
+    sorts_partitions: bool = False
+    """ORDER BY over several partitions of an IN: rows are sorted after reading."""
+    order_columns: int = 0
+    """How many clustering columns that sort looks at."""
+    has_static: bool = False
+    is_counter: bool = False
+    limit: Slot | None = None
+    partition_limit: Slot | None = None
+    group: GroupKey | None = None
+    columns: frozenset[int] = frozenset()
+    """Ids of the cells to read."""
+    bypass_cache: bool = False
+    timeout: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsePlan(Plan):
+    """USE keyspace."""
+
+    keyspace: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TruncatePlan(Plan):
+    """TRUNCATE table."""
+
+    table: Table
+    timeout: Slot | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaPlan(Plan):
+    """A schema statement, run elsewhere from its text."""
+
+    statement: tree.SchemaStatement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribePlan(Plan):
+    """DESCRIBE."""
+
+    statement: tree.Describe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolePlan(Plan):
+    """A statement about roles or permissions."""
+
+    statement: tree.RoleStatement

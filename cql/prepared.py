@@ -1,0 +1,75 @@
+"""Prepared statements: id -> plan, bounded, and dropped when their schema changes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from cql.errors import Unprepared
+from cql.plan import Plan
+from cql.schema import Schema
+
+STATEMENTS_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedStatement:
+    """One statement as it was prepared, with the keyspace it was prepared in."""
+
+    id: bytes
+    text: str
+    keyspace: str | None
+    plan: Plan
+
+
+def statement_id(text: str, keyspace: str | None) -> bytes:
+    """The id of a statement, equal on every node; the keyspace counts when names depend on it."""
+    return hashlib.md5(((keyspace or "") + text).encode(), usedforsecurity=False).digest()
+
+
+class PreparedStatements:
+    """The statements of one shard. The least recently used one goes when there are too many."""
+
+    def __init__(self, statements_max: int = STATEMENTS_MAX) -> None:
+        assert statements_max > 0, "a prepared statement has to fit"
+        self._max = statements_max
+        self._by_id: OrderedDict[bytes, PreparedStatement] = OrderedDict()
+        self.evicted = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def find(self, id: bytes) -> PreparedStatement | None:  # noqa: A002 - the protocol's word
+        """The statement with that id, now the most recently used."""
+        found = self._by_id.get(id)
+        if found is not None:
+            self._by_id.move_to_end(id)
+        return found
+
+    def get(self, id: bytes) -> PreparedStatement:  # noqa: A002 - the protocol's word
+        """The statement with that id; Unprepared when it is not here."""
+        found = self.find(id)
+        if found is None:
+            raise Unprepared(id)
+        return found
+
+    def put(self, statement: PreparedStatement) -> None:
+        """Keep a statement."""
+        self._by_id[statement.id] = statement
+        self._by_id.move_to_end(statement.id)
+        while len(self._by_id) > self._max:
+            self._by_id.popitem(last=False)
+            self.evicted += 1
+
+    def schema_changed(self, old: Schema, new: Schema) -> None:
+        """Forget the statements about tables that are no longer what they were."""
+        stale = [
+            statement.id
+            for statement in self._by_id.values()
+            if any(
+                old.find_table(*name) is not new.find_table(*name) for name in statement.plan.tables
+            )
+        ]
+        for id_ in stale:
+            del self._by_id[id_]

@@ -1,0 +1,398 @@
+"""Runs a SELECT: slices to the coordinator, pages back, rows out, a page of the result at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cluster.consistency import Consistency
+from cql.aggregates import GroupedRows
+from cql.assemble import Assembler, FetchedRow
+from cql.bind import Binding, Slot
+from cql.errors import InvalidRequest
+from cql.filters import bind_filters, matches_all
+from cql.paging import NO_LIMIT, PagingStates, Position
+from cql.plan import SelectPlan
+from cql.protocol.requests import UNSET
+from cql.results import Rows
+from cql.schema import Table
+from cql.selection import Frame
+from cql.steps import Steps, drive
+from storage.slice import Page, Slice
+
+PAGE_BYTES_MAX = 1 << 20
+"""A page of the engine, and so a page of a paged result, ends at this many bytes of rows."""
+
+INTERNAL_ROWS = 5_000
+"""Rows read at a time when they are filtered, grouped or sorted above the engine."""
+
+SCANNED_ROWS_MAX = 100_000
+"""A paged query that filters ends its page, full or not, after looking at so many rows."""
+
+SORTED_ROWS_MAX = 500_000
+"""Rows that ORDER BY over several partitions may hold."""
+
+Read = Callable[[Table, Slice], "Page | Awaitable[Page]"]
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of a SELECT: what is asked for, and how far it has come."""
+
+    plan: SelectPlan
+    binding: Binding
+    read: Read
+    targets: Sequence[Any]
+    """Keys to read one by one, or the one range of keys."""
+    ranges: tuple[tuple[bytes, bytes], ...]
+    page_size: int
+    remaining: int
+    partition_limit: int
+    query_id: bytes
+    target: int = 0
+    resume_key: bytes = b""
+    resume_clustering: bytes = b""
+    resume_rows: int = 0
+    scanned: int = 0
+    assembler: Assembler = field(init=False)
+
+    def __post_init__(self) -> None:
+        plan = self.plan
+        selection = plan.selection
+        self.assembler = Assembler(
+            selection.layout,
+            selection.outputs or (),
+            len(plan.table.partition_key),
+            plan.codec,
+            plan.codec.is_lossy,
+            plan.is_counter,
+            selection.needs_times,
+            self.binding.wall_s,
+        )
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every target has been read to its end."""
+        return self.target >= len(self.targets)
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether the client wants pages."""
+        return self.page_size > 0
+
+    def resume_at(self, position: Position) -> None:
+        """Go on where an earlier page ended."""
+        self.remaining = position.remaining
+        if not isinstance(self.targets[0], bytes):
+            self.resume_key, self.resume_clustering = position.key, position.clustering
+        else:
+            finished = not position.clustering
+            while not self.is_done and (
+                self.targets[self.target] < position.key
+                or (finished and self.targets[self.target] == position.key)
+            ):
+                self.target += 1
+            if not self.is_done and self.targets[self.target] == position.key:
+                self.resume_key, self.resume_clustering = position.key, position.clustering
+        if position.clustering:
+            self.resume_rows = position.in_partition
+
+    def slice(self, row_limit: int, partition_limit: int) -> Slice:
+        """The next rows of the target at hand."""
+        plan = self.plan
+        return Slice(
+            plan.table_id,
+            key=self.targets[self.target],
+            ranges=self.ranges,
+            static=plan.has_static,
+            reverse=plan.is_reversed,
+            columns=plan.columns,
+            row_limit=row_limit,
+            partition_limit=partition_limit,
+            byte_limit=PAGE_BYTES_MAX,
+            distinct=plan.is_distinct,
+            resume_key=self.resume_key,
+            resume_clustering=self.resume_clustering,
+            resume_rows=self.resume_rows if partition_limit else 0,
+            bypass_cache=plan.bypass_cache,
+        )
+
+    def advance(self, page: Page) -> None:
+        """Note how far `page` went."""
+        if not page.more:
+            self.target += 1
+            self.resume_key = self.resume_clustering = b""
+            self.resume_rows = 0
+            return
+        rows = 0
+        if self.partition_limit and page.last_clustering and page.partitions:
+            last = page.partitions[-1]
+            if last.key == page.last_key:
+                rows = len(last.rows)
+            if self.resume_key == page.last_key and self.resume_clustering:
+                rows += self.resume_rows
+        self.resume_rows = rows
+        self.resume_key, self.resume_clustering = page.last_key, page.last_clustering
+
+    def position(self, last_key: bytes) -> Position:
+        """Where the rest begins, between two pages of the engine."""
+        if self.resume_key:
+            return Position(
+                self.resume_key, self.resume_clustering, self.remaining, self.resume_rows
+            )
+        return Position(last_key, b"", self.remaining)
+
+
+class SelectRunner:
+    """Runs SELECT plans."""
+
+    def __init__(self, states: PagingStates) -> None:
+        self._states = states
+
+    def run(
+        self,
+        plan: SelectPlan,
+        binding: Binding,
+        read: Read,
+        page_size: int,
+        paging_state: bytes | None,
+        query_id: bytes,
+    ) -> Rows | Awaitable[Rows]:
+        """The rows, or one page of them, at once when nothing has to be waited for."""
+        targets, ranges = self._wanted(plan, binding)
+        limit = positive(plan.limit, binding)
+        run = Run(
+            plan,
+            binding,
+            read,
+            targets,
+            ranges,
+            page_size,
+            limit or NO_LIMIT,
+            positive(plan.partition_limit, binding),
+            query_id,
+        )
+        if paging_state is not None and page_size > 0 and targets:
+            run.resume_at(self._states.decode(query_id, paging_state))
+        if plan.selection.outputs is not None and not plan.sorts_partitions:
+            return drive(self._plain(run))
+        if plan.sorts_partitions:
+            self._check_sort(run)
+            return drive(self._sorted(run))
+        if plan.selection.is_aggregate or plan.group is not None:
+            return drive(self._grouped(run))
+        return drive(self._computed(run))
+
+    def _wanted(
+        self, plan: SelectPlan, binding: Binding
+    ) -> tuple[Sequence[Any], tuple[tuple[bytes, bytes], ...]]:
+        """The keys or key range, and the clustering ranges; no keys when nothing can match."""
+        restrictions = plan.restrictions
+        ranges = restrictions.clustering.ranges(binding)
+        if restrictions.key.is_range:
+            key_range = restrictions.key.key_range(binding)
+            targets: Sequence[Any] = () if key_range is None else (key_range,)
+        else:
+            targets = restrictions.key.keys(binding)
+        return (targets if ranges else ()), ranges
+
+    def _check_sort(self, run: Run) -> None:
+        if run.is_paged and len(run.targets) > 1 and run.remaining > run.page_size:
+            raise InvalidRequest(
+                "Cannot page queries with both ORDER BY and a IN restriction on the partition key; "
+                "you must either remove the ORDER BY or the IN and sort client side, or disable "
+                "paging for this query"
+            )
+
+    # ---------------------------------------------------------------- rows as they lie
+
+    def _plain(self, run: Run) -> Steps[Rows]:
+        """Rows whose columns only have to be copied."""
+        assembler = run.assembler
+        key = b""
+        while not run.is_done:
+            before = assembler.row_count
+            limit = run.remaining if run.remaining < NO_LIMIT else 0
+            if run.is_paged:
+                limit = min(run.page_size - before, run.remaining)
+            resumed = run.resume_key
+            page = yield run.read(run.plan.table, run.slice(limit, run.partition_limit))
+            for partition in page.partitions:
+                key = partition.key
+                if partition.rows or key != resumed:
+                    assembler.add_partition(partition)
+            if not page.more and isinstance(run.targets[0], bytes):
+                key = run.targets[run.target]
+            run.advance(page)
+            if run.remaining < NO_LIMIT:
+                run.remaining -= assembler.row_count - before
+                if run.remaining <= 0:
+                    return self._rows(run, None)
+            if (
+                run.is_paged
+                and not run.is_done
+                and (page.more or assembler.row_count >= run.page_size)
+            ):
+                return self._rows(run, run.position(key))
+        return self._rows(run, None)
+
+    # ---------------------------------------------------------------- rows as values
+
+    def _batch(self, run: Run, row_limit: int) -> Steps[list[FetchedRow]]:
+        """The next rows of the engine as values."""
+        limit = run.partition_limit if self._engine_limits(run) else 0
+        resumed = run.resume_key
+        page = yield run.read(run.plan.table, run.slice(row_limit, limit))
+        rows: list[FetchedRow] = []
+        for partition in page.partitions:
+            if partition.rows or partition.key != resumed:
+                rows += run.assembler.fetch_partition(partition)
+        run.advance(page)
+        run.scanned += len(rows)
+        return rows
+
+    def _engine_limits(self, run: Run) -> bool:
+        """Whether every row the engine gives is a row of the result."""
+        return not run.plan.restrictions.filters and run.plan.group is None
+
+    def _computed(self, run: Run) -> Steps[Rows]:
+        """Rows that are filtered, or whose columns are computed."""
+        plan, assembler = run.plan, run.assembler
+        frame = Frame(run.binding)
+        expressions = plan.selection.expressions
+        filters = bind_filters(plan.restrictions.filters, plan.filter_columns, run.binding)
+        limits = _PartitionLimit(run)
+        while not run.is_done:
+            want = INTERNAL_ROWS
+            if not filters and run.is_paged:
+                want = min(run.page_size - assembler.row_count, run.remaining)
+            batch = yield from self._batch(run, want)
+            for i, row in enumerate(batch):
+                if filters and not matches_all(filters, row.values):
+                    continue
+                if not limits.takes(row):
+                    continue
+                assembler.add_values([evaluate(row, frame) for evaluate in expressions])
+                run.remaining -= 1
+                if run.remaining == 0:
+                    return self._rows(run, None)
+                if run.is_paged and assembler.row_count >= run.page_size:
+                    if i + 1 == len(batch) and run.is_done:
+                        return self._rows(run, None)
+                    return self._rows(run, limits.position(row))
+            if run.is_paged and run.scanned >= SCANNED_ROWS_MAX and batch and not run.is_done:
+                return self._rows(run, limits.position(batch[-1]))
+        return self._rows(run, None)
+
+    def _sorted(self, run: Run) -> Steps[Rows]:
+        """Rows of several partitions in clustering order."""
+        plan = run.plan
+        rows: list[FetchedRow] = []
+        filters = bind_filters(plan.restrictions.filters, plan.filter_columns, run.binding)
+        while not run.is_done:
+            batch = yield from self._batch(run, INTERNAL_ROWS)
+            rows += [row for row in batch if matches_all(filters, row.values)]
+            if len(rows) > SORTED_ROWS_MAX:
+                raise InvalidRequest(
+                    f"ORDER BY with IN on the partition key found more than {SORTED_ROWS_MAX} rows"
+                )
+        codec, count = plan.codec, plan.order_columns
+        rows.sort(
+            key=lambda row: codec.encode(codec.decode(row.clustering)[:count]),
+            reverse=plan.is_reversed,
+        )
+        frame = Frame(run.binding)
+        for row in rows[: min(run.remaining, len(rows))]:
+            run.assembler.add_values(
+                [evaluate(row, frame) for evaluate in plan.selection.expressions]
+            )
+        return self._rows(run, None)
+
+    def _grouped(self, run: Run) -> Steps[Rows]:
+        """Aggregates, over everything or for each group."""
+        plan = run.plan
+        filters = bind_filters(plan.restrictions.filters, plan.filter_columns, run.binding)
+        groups = GroupedRows(plan.selection, plan.group, run.binding, run.partition_limit)
+        while not run.is_done:
+            batch = yield from self._batch(run, INTERNAL_ROWS)
+            for row in batch:
+                if filters and not matches_all(filters, row.values):
+                    continue
+                before = groups.last_row
+                shown = groups.add(row)
+                if shown is None:
+                    continue
+                run.assembler.add_values(shown)
+                run.remaining -= 1
+                if run.remaining == 0:
+                    return self._rows(run, None)
+                if run.is_paged and run.assembler.row_count >= run.page_size:
+                    assert before is not None, "a group that ended had a row"
+                    position = Position(
+                        before.key, before.clustering, run.remaining, groups.given_in(before.key)
+                    )
+                    return self._rows(run, position)
+        last = groups.finish(len(plan.selection.layout))
+        if last is not None:
+            run.assembler.add_values(last)
+        return self._rows(run, None)
+
+    def _rows(self, run: Run, position: Position | None) -> Rows:
+        """The answer: what has been assembled, and where the next page starts."""
+        data, count = run.assembler.take()
+        state = None if position is None else self._states.encode(run.query_id, position)
+        plan = run.plan
+        return Rows(
+            plan.result_columns,
+            count,
+            data,
+            state,
+            plan.metadata_id,
+            warnings=plan.warnings,
+        )
+
+
+class _PartitionLimit:
+    """Counts the rows given of each partition, for PER PARTITION LIMIT and the next page."""
+
+    def __init__(self, run: Run) -> None:
+        self._limit = run.partition_limit
+        self._key = run.resume_key
+        self._given = run.resume_rows
+        self._remaining = run
+
+    def takes(self, row: FetchedRow) -> bool:
+        """Whether the row is still within its partition's limit; counts it."""
+        if row.key != self._key:
+            self._key, self._given = row.key, 0
+        if self._limit and self._given >= self._limit:
+            return False
+        self._given += 1
+        return True
+
+    def position(self, row: FetchedRow) -> Position:
+        """Right after `row`."""
+        given = self._given if row.key == self._key else 0
+        return Position(row.key, row.clustering, self._remaining.remaining, given)
+
+
+def positive(slot: Slot | None, binding: Binding) -> int:
+    """The value of a LIMIT; 0 when there is none."""
+    if slot is None:
+        return 0
+    value = slot.resolve(binding)
+    if value is UNSET:
+        return 0
+    if value is None:
+        raise InvalidRequest("Invalid null value of limit")
+    limit = int.from_bytes(value, "big", signed=True)
+    if limit <= 0:
+        raise InvalidRequest("LIMIT must be strictly positive")
+    return limit
+
+
+def check_read_level(level: Consistency) -> None:
+    """Refuse levels that reads do not have."""
+    if level is Consistency.ANY:
+        raise InvalidRequest("ANY ConsistencyLevel is only supported for writes")
