@@ -1,8 +1,9 @@
 """Names and shapes of all CQL types: text to type and back.
 
-Types are immutable values that compare by content, so they may be shared, hashed and used as keys. Below the statement
-parser everything typed speaks of these classes. Collections and user types come in a *multi-cell* form (one cell per
-element) and a *frozen* form (one value); tuples and vectors are always frozen; what stands inside a frozen type is frozen.
+Types are immutable values that compare by content, so they may be shared, hashed and used as
+keys. Below the statement parser everything typed speaks of these classes. Collections and user
+types come in a *multi-cell* form (one cell per element) and a *frozen* form (one value); tuples and
+vectors are always frozen, and so is what stands inside a frozen type.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ class UserType(CqlType):
 
 @dataclass(frozen=True, slots=True)
 class VectorType(CqlType):
-    """`vector<element, dimension>`: always one value with exactly that many elements, none of them null."""
+    """`vector<element, dimension>`: one value with exactly that many elements, none null."""
 
     element: CqlType
     dimension: int
@@ -266,7 +267,8 @@ UserTypeFinder: TypeAlias = Callable[[str], UserType | None]
 def fixed_width(cql_type: CqlType) -> int | None:
     """Bytes of every non-empty value of the type, or None where a vector must store lengths.
 
-    tinyint, smallint, date and time have one length too, but count as variable in vectors (the protocol's rule).
+    tinyint, smallint, date and time have one length too, but count as variable in vectors: so says
+    the protocol.
     """
     if isinstance(cql_type, NativeType):
         return _FIXED_WIDTHS.get(cql_type.name)
@@ -277,7 +279,7 @@ def fixed_width(cql_type: CqlType) -> int | None:
 
 
 def quote_name(name: str) -> str:
-    """An identifier as CQL writes it: bare if it is plain lower case, in double quotes otherwise."""
+    """An identifier as CQL writes it: bare if plain lower case, in double quotes otherwise."""
     plain = name.isascii() and name.replace("_", "a").isalnum() and name[0].isalpha()
     if plain and name == name.lower() and name not in RESERVED_NAMES:
         return name
@@ -285,10 +287,11 @@ def quote_name(name: str) -> str:
 
 
 _RESERVED: Final = (
-    "add allow alter and apply asc authorize batch begin by columnfamily create default delete desc describe drop entries "
-    "execute from full grant if in index infinity insert into is keyspace limit materialized modify mbean mbeans nan "
-    "norecursive not null of on or order primary rename replace revoke schema select set table to token truncate unlogged "
-    "unset update use using view where with"
+    "add allow alter and apply asc authorize batch begin by columnfamily create default delete "
+    "desc describe drop entries execute from full grant if in index infinity insert into is "
+    "keyspace limit materialized modify mbean mbeans nan norecursive not null of on or order "
+    "primary rename replace revoke schema select set table to token truncate unlogged unset update "
+    "use using view where with"
 )
 RESERVED_NAMES: Final = frozenset(_RESERVED.split())
 
@@ -298,7 +301,7 @@ def _maybe_frozen(text: str, is_frozen: bool) -> str:
 
 
 def java_class(cql_type: CqlType) -> str:
-    """The class string of a type as Cassandra's schema files and the protocol's custom option write it."""
+    """The class string of a type, as the protocol's custom option writes it."""
     if isinstance(cql_type, NativeType | CustomType):
         return cql_type.class_name
     if isinstance(cql_type, TupleType):
@@ -323,7 +326,8 @@ def _user_type_class(user_type: UserType) -> str:
 def parse_type(text: str, keyspace: str, types: UserTypeFinder) -> CqlType:
     """The type that a CQL text names; `types` finds the user types of `keyspace` by name.
 
-    Raises SyntaxException if the text is no type and InvalidRequest if the type is not allowed, with Cassandra's texts.
+    Raises SyntaxException if the text is no type and InvalidRequest if the type is not allowed,
+    with Cassandra's texts.
     """
     parser = _TypeParser(text, keyspace, types)
     result = parser.read_type(0)
@@ -400,8 +404,8 @@ class _TypeParser:
                 raise self._wrong(word)
         if keyspace != self._keyspace:
             raise InvalidRequest(
-                f"Statement on keyspace {self._keyspace} cannot refer to a user type in keyspace {keyspace}; "
-                "user types can only be used in the keyspace they are defined in"
+                f"Statement on keyspace {self._keyspace} cannot refer to a user type in keyspace "
+                f"{keyspace}; user types can only be used in the keyspace they are defined in"
             )
         found = self._types(word)
         if found is None:
@@ -508,6 +512,6 @@ def _collection(word: str, parts: list[CqlType], inside_frozen: bool) -> CqlType
 
 
 def type_of_class(class_name: str) -> CqlType:
-    """The type of a class string such as `org.apache.cassandra.db.marshal.Int32Type`; the prefix may be missing."""
+    """The type of a class string such as `...marshal.Int32Type`; the package may be missing."""
     full = class_name if "." in class_name.split("(", 1)[0] else MARSHAL + class_name
     return NATIVE_BY_CLASS.get(full) or CustomType(full)

@@ -1,18 +1,16 @@
 from typing import Final, NamedTuple
 
 from cql.types.catalog import CqlType
-from cql.types.parts import (
-    pack_collection as pack_collection,
-    pack_map as pack_map,
-    unpack_list as unpack_list,
-    unpack_map as unpack_map,
-    pack_tuple as pack_tuple,
-    unpack_tuple as unpack_tuple,
-    pack_vector as pack_vector,
-    unpack_vector as unpack_vector,
-    pack_key as pack_key,
-    unpack_key as unpack_key,
-)
+from cql.types.parts import pack_collection as pack_collection
+from cql.types.parts import pack_key as pack_key
+from cql.types.parts import pack_map as pack_map
+from cql.types.parts import pack_tuple as pack_tuple
+from cql.types.parts import pack_vector as pack_vector
+from cql.types.parts import unpack_key as unpack_key
+from cql.types.parts import unpack_list as unpack_list
+from cql.types.parts import unpack_map as unpack_map
+from cql.types.parts import unpack_tuple as unpack_tuple
+from cql.types.parts import unpack_vector as unpack_vector
 
 class Empty:
     def __bool__(self) -> bool: ...

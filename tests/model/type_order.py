@@ -33,7 +33,7 @@ def _compare(cql_type: CqlType, left: Any, right: Any) -> int:
         return (left is not None) - (right is not None)
     if isinstance(cql_type, NativeType):
         first, second = _key(cql_type, left), _key(cql_type, right)
-        return (first > second) - (first < second)
+        return int(first > second) - int(first < second)
     if isinstance(cql_type, MapType):
         flat_left = [part for item in left for part in item]
         flat_right = [part for item in right for part in item]

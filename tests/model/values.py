@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from decimal import Decimal
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
-from uuid import UUID as Uuid
 
 from hypothesis import strategies as st
 
@@ -41,11 +41,11 @@ def durations() -> st.SearchStrategy[Duration]:
     )
 
 
-def timeuuids() -> st.SearchStrategy[Uuid]:
+def timeuuids() -> st.SearchStrategy[uuid.UUID]:
     near = st.binary(min_size=16, max_size=16) | st.lists(
         st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]), min_size=16, max_size=16
     ).map(bytes)
-    return near.map(lambda raw: Uuid(bytes=raw[:6] + bytes([0x10 | raw[6] & 0xF]) + raw[7:]))
+    return near.map(lambda raw: uuid.UUID(bytes=raw[:6] + bytes([0x10 | raw[6] & 0xF]) + raw[7:]))
 
 
 NATIVE_VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -69,7 +69,7 @@ NATIVE_VALUES: dict[str, st.SearchStrategy[Any]] = {
     "timeuuid": timeuuids(),
     "tinyint": signed(8),
     "uuid": st.uuids()
-    | st.binary(min_size=16, max_size=16).map(lambda raw: Uuid(bytes=raw))
+    | st.binary(min_size=16, max_size=16).map(lambda raw: uuid.UUID(bytes=raw))
     | timeuuids(),
     "varint": signed(16) | st.integers() | st.integers(-(2**1100), 2**1100),
 }

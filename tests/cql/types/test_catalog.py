@@ -9,6 +9,7 @@ from cql.types.catalog import (
     INT,
     NATIVE_TYPES,
     TEXT,
+    CqlType,
     ListType,
     MapType,
     SetType,
@@ -28,7 +29,7 @@ def find(name: str) -> UserType | None:
     return PERSON if name == "person" else None
 
 
-def parse(text: str) -> object:
+def parse(text: str) -> CqlType:
     return parse_type(text, "ks", find)
 
 
@@ -61,7 +62,7 @@ def test_frozen_reaches_everything_inside() -> None:
     assert parse("frozen<person>") == UserType(
         "ks", "person", ("name", "tags"), (TEXT, SetType(TEXT, True)), True
     )
-    assert parse("tuple<list<int>>").inner()[0] == ListType(INT, True)  # type: ignore[attr-defined]
+    assert parse("tuple<list<int>>").inner()[0] == ListType(INT, True)
 
 
 def test_only_unfrozen_collections_and_user_types_have_many_cells() -> None:
@@ -69,7 +70,7 @@ def test_only_unfrozen_collections_and_user_types_have_many_cells() -> None:
         t
         for t in ("list<int>", "person", "frozen<list<int>>", "tuple<int>", "int")
         if parse(t).is_multicell
-    ]  # type: ignore[attr-defined]
+    ]
     assert many == ["list<int>", "person"]
 
 
@@ -115,7 +116,7 @@ def test_class_names_are_those_of_the_protocol() -> None:
     marshal = "org.apache.cassandra.db.marshal."
     assert (
         java_class(VectorType(parse("float"), 3)) == f"{marshal}VectorType({marshal}FloatType , 3)"
-    )  # type: ignore[arg-type]
+    )
     assert (
         java_class(ListType(INT, True))
         == f"{marshal}FrozenType({marshal}ListType({marshal}Int32Type))"

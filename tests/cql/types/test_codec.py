@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 
 import pytest
@@ -77,10 +78,8 @@ def test_a_value_cut_short_or_made_longer_never_escapes_as_another_error(
 ) -> None:
     cql_type, value = data.draw(typed_values())
     cut = value[: data.draw(st.integers(0, len(value)))] + data.draw(st.binary(max_size=2))
-    try:
+    with contextlib.suppress(InvalidRequest):
         decode(cql_type, cut)
-    except InvalidRequest:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -231,7 +230,5 @@ def test_one_component_is_the_key_itself_and_several_have_lengths() -> None:
 
 @given(st.binary(max_size=30), st.integers(2, 4))
 def test_arbitrary_bytes_are_a_composite_key_or_refused(data: bytes, count: int) -> None:
-    try:
+    with contextlib.suppress(InvalidRequest):
         assert pack_key(unpack_key(data, count)) == data
-    except InvalidRequest:
-        pass

@@ -1,7 +1,8 @@
-"""Sortable bytes sort as Cassandra does, carry the values back, and leave room for the ends of ranges."""
+"""Sortable bytes sort as Cassandra does, carry values back, and leave room for range ends."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -151,20 +152,16 @@ def test_arbitrary_clusterings_give_values_or_a_typed_error(
 ) -> None:
     codec = ClusteringCodec([cql_type], [is_reversed])
     for header in (b"", b"\x20", b"\xdf"):
-        try:
+        with contextlib.suppress(InvalidRequest):
             codec.decode(header + data)
-        except InvalidRequest:
-            pass
 
 
 @given(types(), st.binary(max_size=24))
 def test_sorting_bytes_that_are_no_value_gives_a_typed_error(
     cql_type: CqlType, data: bytes
 ) -> None:
-    try:
+    with contextlib.suppress(InvalidRequest):
         sortable(cql_type, data)
-    except InvalidRequest:
-        pass
 
 
 def test_only_decimals_lose_their_form() -> None:
