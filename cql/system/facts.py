@@ -1,0 +1,106 @@
+"""What a node says about itself and its peers, as values given by the floor above."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+CQL_VERSION: Final = "3.4.7"
+NATIVE_PROTOCOL_VERSION: Final = "5"
+RELEASE_VERSION: Final = "5.0.0-pythia"
+"""Begins with a release that tools know: they choose their queries by it, cqlsh warns of others."""
+PARTITIONER: Final = "org.apache.cassandra.dht.Murmur3Partitioner"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """This node. Addresses are texts of IPv4 or IPv6 addresses; `rpc_address` is the one that
+    clients can reach."""
+
+    host_id: UUID
+    cluster_name: str
+    datacenter: str
+    rack: str
+    tokens: tuple[int, ...]
+    listen_address: str
+    broadcast_address: str
+    rpc_address: str
+    storage_port: int
+    native_port: int
+    generation: int
+    version: str
+    """Our own version, e.g. `0.1.0`."""
+    release_version: str = RELEASE_VERSION
+    snitch: str = "org.apache.cassandra.locator.SimpleSnitch"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFacts:
+    """Another node, as far as this one knows it."""
+
+    host_id: UUID
+    datacenter: str
+    rack: str
+    tokens: tuple[int, ...]
+    address: str
+    storage_port: int
+    native_address: str
+    native_port: int
+    release_version: str
+    schema_version: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFacts:
+    """One connection of a client."""
+
+    address: str
+    port: int
+    stage: str
+    keyspace: str | None
+    driver_name: str | None
+    driver_version: str | None
+    options: tuple[tuple[str, str], ...]
+    protocol_version: int
+    request_count: int
+    username: str = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class SizeEstimate:
+    """How much of a table lies between two tokens."""
+
+    keyspace: str
+    table: str
+    start: int
+    end: int
+    mean_partition_bytes: int
+    partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionFacts:
+    """One compaction that is over. `id` is time-based."""
+
+    id: UUID
+    keyspace: str
+    table: str
+    compacted_at_ms: int
+    bytes_in: int
+    bytes_out: int
+    rows_merged: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SystemSources:
+    """Where the rows of the tables about the node's state come from; by default there are none."""
+
+    peers: Callable[[], Iterable[PeerFacts]] = lambda: ()
+    clients: Callable[[], Iterable[ClientFacts]] = lambda: ()
+    settings: Callable[[], Iterable[tuple[str, str]]] = lambda: ()
+    size_estimates: Callable[[], Iterable[SizeEstimate]] = lambda: ()
+    compactions: Callable[[], Iterable[CompactionFacts]] = lambda: ()
+    prepared_statements: Callable[[], Iterable[tuple[bytes, str | None, str]]] = lambda: ()
+    """(id, keyspace, text)"""

@@ -1,0 +1,175 @@
+"""Rows of the tables about this node and its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+from uuid import UUID
+
+from cql.system.facts import (
+    CQL_VERSION,
+    NATIVE_PROTOCOL_VERSION,
+    PARTITIONER,
+    ClientFacts,
+    CompactionFacts,
+    NodeFacts,
+    PeerFacts,
+    SizeEstimate,
+    SystemSources,
+)
+from cql.system.values import (
+    FALSE,
+    bigint,
+    inet,
+    integer,
+    text,
+    text_map,
+    text_or_null,
+    text_set,
+    uuid,
+)
+from cql.system.virtual import RowValues
+from cql.types.codec import pack_map
+
+LOCAL_KEY: Final = "local"
+PRIMARY_RANGE: Final = "primary"
+BUILD_MODE: Final = "release"
+
+
+def local_row(facts: NodeFacts, schema_version: UUID) -> RowValues:
+    """The one row of system.local; its schema version is never null."""
+    return (
+        text(LOCAL_KEY),
+        text("COMPLETED"),
+        inet(facts.broadcast_address),
+        integer(facts.storage_port),
+        text(facts.cluster_name),
+        text(CQL_VERSION),
+        text(facts.datacenter),
+        integer(facts.generation),
+        uuid(facts.host_id),
+        inet(facts.listen_address),
+        integer(facts.storage_port),
+        text(NATIVE_PROTOCOL_VERSION),
+        text(PARTITIONER),
+        text(facts.rack),
+        text(facts.release_version),
+        inet(facts.rpc_address),
+        integer(facts.native_port),
+        uuid(schema_version),
+        text_set(map(str, facts.tokens)),
+        None,
+    )
+
+
+def version_row(facts: NodeFacts) -> RowValues:
+    """The one row of system.versions."""
+    return text(LOCAL_KEY), text(""), text(BUILD_MODE), text(facts.version)
+
+
+def from_sources(
+    sources: SystemSources,
+) -> dict[tuple[str, str], Callable[[], Iterable[RowValues]]]:
+    """(keyspace, table) -> its rows."""
+    return {
+        ("system", "peers"): lambda: map(_peer_row, sources.peers()),
+        ("system", "peers_v2"): lambda: map(_peer_v2_row, sources.peers()),
+        ("system", "size_estimates"): lambda: map(_size_row, sources.size_estimates()),
+        ("system", "table_estimates"): lambda: map(_table_size_row, sources.size_estimates()),
+        ("system", "compaction_history"): lambda: map(_compaction_row, sources.compactions()),
+        ("system", "prepared_statements"): lambda: map(
+            _prepared_row, sources.prepared_statements()
+        ),
+        ("system_views", "clients"): lambda: map(_client_row, sources.clients()),
+        ("system_views", "settings"): lambda: map(_setting_row, sources.settings()),
+    }
+
+
+def _peer_row(peer: PeerFacts) -> RowValues:
+    return (
+        inet(peer.address),
+        text(peer.datacenter),
+        uuid(peer.host_id),
+        None,
+        text(peer.rack),
+        text(peer.release_version),
+        inet(peer.native_address),
+        uuid(peer.schema_version),
+        text_set(map(str, peer.tokens)),
+    )
+
+
+def _peer_v2_row(peer: PeerFacts) -> RowValues:
+    return (
+        inet(peer.address),
+        integer(peer.storage_port),
+        text(peer.datacenter),
+        uuid(peer.host_id),
+        inet(peer.native_address),
+        integer(peer.native_port),
+        None,
+        None,
+        text(peer.rack),
+        text(peer.release_version),
+        uuid(peer.schema_version),
+        text_set(map(str, peer.tokens)),
+    )
+
+
+def _size_row(estimate: SizeEstimate) -> RowValues:
+    return (
+        text(estimate.keyspace),
+        text(estimate.table),
+        text(str(estimate.start)),
+        text(str(estimate.end)),
+        bigint(estimate.mean_partition_bytes),
+        bigint(estimate.partitions),
+    )
+
+
+def _table_size_row(estimate: SizeEstimate) -> RowValues:
+    keyspace, table, *rest = _size_row(estimate)
+    return (keyspace, table, text(PRIMARY_RANGE), *rest)
+
+
+def _compaction_row(compaction: CompactionFacts) -> RowValues:
+    merged = [(integer(count), bigint(rows)) for count, rows in compaction.rows_merged]
+    return (
+        uuid(compaction.id),
+        bigint(compaction.bytes_in),
+        bigint(compaction.bytes_out),
+        text(compaction.table),
+        bigint(compaction.compacted_at_ms),
+        text_map(()),
+        text(compaction.keyspace),
+        pack_map(merged),
+    )
+
+
+def _prepared_row(prepared: tuple[bytes, str | None, str]) -> RowValues:
+    statement_id, keyspace, query = prepared
+    return statement_id, text_or_null(keyspace), text(query)
+
+
+def _client_row(client: ClientFacts) -> RowValues:
+    return (
+        inet(client.address),
+        integer(client.port),
+        text_map(client.options),
+        text(client.stage),
+        text_or_null(client.driver_name),
+        text_or_null(client.driver_version),
+        text(client.address),
+        text_or_null(client.keyspace),
+        integer(client.protocol_version),
+        bigint(client.request_count),
+        None,
+        FALSE,
+        None,
+        text(client.username),
+    )
+
+
+def _setting_row(setting: tuple[str, str]) -> RowValues:
+    name, value = setting
+    return text(name), text(value)
