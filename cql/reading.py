@@ -10,7 +10,7 @@ from cluster.consistency import Consistency
 from cql.aggregates import GroupedRows
 from cql.assemble import Assembler, FetchedRow
 from cql.bind import Binding, Slot
-from cql.errors import InvalidRequest
+from cql.errors import InvalidRequest, ProtocolError
 from cql.filters import bind_filters, matches_all
 from cql.paging import NO_LIMIT, PagingStates, Position
 from cql.plan import SelectPlan
@@ -86,15 +86,14 @@ class Run:
         self.remaining = position.remaining
         if not isinstance(self.targets[0], bytes):
             self.resume_key, self.resume_clustering = position.key, position.clustering
+        elif position.key not in self.targets:
+            raise ProtocolError("Invalid value for the paging state")
         else:
-            finished = not position.clustering
-            while not self.is_done and (
-                self.targets[self.target] < position.key
-                or (finished and self.targets[self.target] == position.key)
-            ):
-                self.target += 1
-            if not self.is_done and self.targets[self.target] == position.key:
+            self.target = self.targets.index(position.key)
+            if position.clustering:
                 self.resume_key, self.resume_clustering = position.key, position.clustering
+            else:
+                self.target += 1
         if position.clustering:
             self.resume_rows = position.in_partition
 

@@ -85,6 +85,8 @@ class KeyRestriction:
     choices: tuple[Choice, ...] | None = None
     lower: TokenBound | None = None
     upper: TokenBound | None = None
+    order: ClusteringCodec | None = None
+    """Puts the keys of an IN into the order of their values."""
 
     @property
     def is_range(self) -> bool:
@@ -92,17 +94,18 @@ class KeyRestriction:
         return self.template is None and self.choices is None
 
     def keys(self, binding: Binding) -> list[bytes]:
-        """The decorated keys, in their order, each once."""
+        """The decorated keys in the order of their values, each once."""
         if self.template is not None:
             return [self.template.bind(binding)]
-        assert self.choices is not None, "a range has no list of keys"
+        assert self.choices is not None and self.order is not None, "a range has no list of keys"
         parts: list[list[bytes]] = [[]]
         for choice in self.choices:
             values = [values[0] for values in choice(binding)]
             if len(parts) * len(values) > IN_PRODUCT_MAX:
                 raise InvalidRequest("The query selects too many partitions with IN restrictions")
             parts = [[*head, value] for head in parts for value in values]
-        return sorted({decorate(partition_key(part)) for part in parts})
+        keys = {(self.order.encode(part), decorate(partition_key(part))) for part in parts}
+        return list(dict.fromkeys(key for _, key in sorted(keys)))
 
     def key_range(self, binding: Binding) -> tuple[bytes, bytes] | None:
         """The half-open range of decorated keys; None when nothing can be in it."""
@@ -565,7 +568,8 @@ class _Reader:
         if len(given) == len(columns) and all(e.choice and not _contains(e) for e in given):
             choices = tuple(entry.choice for entry in given if entry.choice)
             if any(entry.is_in for entry in given):
-                return KeyRestriction(choices=choices)
+                order = ClusteringCodec([column.type for column in columns])
+                return KeyRestriction(choices=choices, order=order)
             slots = tuple(entry.filters[0].slots[0] for entry in given)
             return KeyRestriction(KeyTemplate(slots, tuple(c.name for c in columns)))
         for entry in given:

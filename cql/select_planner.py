@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cql.bind import Slot
 from cql.errors import InvalidRequest
-from cql.expressions import select_expression
+from cql.expressions import Expressions
 from cql.parser import tree
 from cql.plan import GroupKey, SelectPlan
 from cql.restrictions import Restrictions, analyse, find_column
@@ -111,6 +111,7 @@ class _SelectPlanner:
             return specs, [column_value(self.fetch.index_of(c)) for c in columns], columns
         specs, expressions, plain = [], [], True
         named: list[Column] = []
+        compiler = Expressions(self.fetch, self.aggregates, self.scope)
         for selector in self.statement.selectors:
             shown = selector.expression
             if isinstance(shown, tree.TupleTerm) and len(shown.items) == 1:
@@ -122,7 +123,7 @@ class _SelectPlanner:
                 expressions.append(column_value(self.fetch.index_of(column)))
             else:
                 plain = False
-                compiled = select_expression(shown, self.fetch, self.aggregates, self.scope)
+                compiled = compiler.compile(shown)
                 name, type_ = compiled.name, compiled.type
                 expressions.append(compiled.evaluate)
             name = selector.alias or name
