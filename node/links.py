@@ -9,10 +9,13 @@ ends with either of them.
 
 The lower shard makes the links, the higher one asks for them:
 
-lower START I am new; ask me. higher HELLO n I want a link; n is greater than in all my earlier
-requests. Sent at birth, after START, after a link ends. lower OFFER n + socket The answer to HELLO
-n. higher Takes the offer of its latest n by sending one byte through it, and closes any other.
-lower Uses the link when that byte comes.
+    lower   START             I am new; ask me.
+    higher  HELLO n           I want a link; n grows with each request.
+    lower   OFFER n + socket  The answer to HELLO n.
+    higher  one byte          Through the offered socket, if n is its latest; others are closed.
+
+The higher shard asks when it is born, after START, and when a link has ended; the lower one uses a
+link when the byte has come through it.
 
 What a dead incarnation left unread is harmless: an old HELLO gets an offer that is closed, an old
 OFFER is closed.
@@ -107,7 +110,7 @@ class Links:
         self._say(sibling, _HELLO, self._asked[sibling])
 
     def _say(self, sibling: int, word: int, number: int, link: socket.socket | None = None) -> None:
-        """Send one message, now or as soon as there is room; a newer one makes an older one moot."""
+        """Send one message, now or as soon as there is room."""
         if self._is_stopped:
             return
         message = _MESSAGE.pack(_MAGIC, word, number)

@@ -1,15 +1,17 @@
 """Messages between the shards of one node: framed, batched, answered or failed.
 
-Two shards have one stream socket pair, a *link* (`node.links` makes it). What is said in one turn of the loop is appended to a
-buffer per sibling and given to the kernel with one write at the turn's end. Before that write `before_flush` is called: there the
-shard hands its commit log to the kernel, so that no answer leaves before what it acknowledges is replayable.
+Two shards have one stream socket pair, a *link* (`node.links` makes it). What is said in one turn
+of the loop is appended to a buffer per sibling and given to the kernel with one write at the
+turn's end. Before that write `before_flush` is called: there the shard hands its commit log to
+the kernel, so that no answer leaves before what it acknowledges is replayable.
 
-A link lives as long as both processes do. Its end fails all calls in flight with `ShardDown`, which says whether the
-request may have left us; late answers have no link to come through. A new incarnation of a shard has a new link, so nothing of
-the old one can be mistaken for it.
+A link lives as long as both processes do. Its end fails all calls in flight with `ShardDown`,
+which says whether the request may have left us; late answers have no link to come through. A new
+incarnation of a shard has a new link, so nothing of the old one can be mistaken for it.
 
-Bounds: `calls_max` requests in flight and `queue_bytes_max` unsent bytes per sibling. Beyond them a call raises `Overloaded`,
-and an answer is replaced by `Overloaded`. We never stop reading, because two shards that wait for each other to read would wait forever.
+Bounds: `calls_max` requests in flight and `queue_bytes_max` unsent bytes per sibling. Beyond them
+a call raises `Overloaded`, and an answer is replaced by `Overloaded`. We never stop reading,
+because two shards that wait for each other to read would wait forever.
 
 The frames are described in docs/formats/messages.md.
 """
@@ -165,7 +167,9 @@ cdef class Link:
 
 
 cdef class Mesh:
-    """The port `cluster.transport.Siblings` over socket pairs. Belongs to one loop and its thread."""
+    """The port `cluster.transport.Siblings` over socket pairs. Belongs to one loop and its
+    thread.
+    """
 
     def __init__(
         self, int shard, loop, *, before_flush, encode_fault, decode_fault,
@@ -249,7 +253,9 @@ cdef class Mesh:
                 task.cancel()
 
     def flush(self) -> None:
-        """Give the kernel all that was queued. Called by the loop once per turn in which something was."""
+        """Give the kernel all that was queued. Called by the loop once per turn in which
+        something was.
+        """
         cdef Link link
         self.flush_is_due = False
         self.before_flush()

@@ -1,0 +1,300 @@
+"""The numbered entries of the schema on disk: synced, checksummed, compacted.
+
+One file holds a snapshot of everything up to some number, then the entries after it. An entry is
+acknowledged when a sync that covers it has returned. Compaction writes the next file whole, syncs
+it, gives it its name and syncs the directory before the file before it is removed; so at every
+instant a crash leaves one whole file to start from.
+
+What a crash tore at the end is dropped, and the file is written anew before anything follows.
+Damage with a whole record behind it is `CorruptFile`. After a failed sync nobody knows
+what the disk holds: the log then refuses everything.
+
+The layout is in docs/formats/messages.md.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from struct import Struct
+from typing import Final
+from zlib import crc32
+
+from storage.disk import Disk, File, OpenMode
+from storage.errors import CorruptFile, StorageError
+from storage.points import NO_POINTS, Points
+
+_HEADER = Struct(">8s16sQI")
+_RECORD = Struct(">IIQB")
+_PLACE = Struct(">16sQIQB")
+_MAGIC: Final = b"PYSCHEM1"
+_PREFIX: Final = "schema-"
+_SUFFIX: Final = ".log"
+_TEMPORARY: Final = ".tmp"
+ENTRY_BYTES_MAX: Final = 64 * 1024 * 1024
+COMPACT_AFTER_BYTES: Final = 4 * 1024 * 1024
+COMPACT_AFTER_ENTRIES: Final = 2000
+
+
+class SchemaLogFailed(StorageError):
+    """An earlier write or sync of the schema log failed; only a restart tells what the disk
+    holds.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One numbered piece of the schema: a change, or, as a snapshot, all changes up to its
+    number.
+    """
+
+    number: int
+    is_snapshot: bool
+    data: bytes
+
+
+class SchemaLog:
+    """The log of one node, in a directory of its own. `open` makes it."""
+
+    def __init__(self, disk: Disk, directory: str, random: Random, points: Points) -> None:
+        self._disk = disk
+        self._directory = directory
+        self._random = random
+        self._points = points
+        self._turn = asyncio.Lock()
+        self._is_broken = False
+        self._file: File | None = None
+        self._file_id = b""
+        self._sequence = 0
+        self._end = 0
+        self._snapshot_end = 0
+        self._entries = [Entry(0, True, b"")]
+
+    @classmethod
+    async def open(
+        cls, disk: Disk, directory: str, random: Random, points: Points = NO_POINTS
+    ) -> "SchemaLog":
+        """Find what an earlier process left, or begin a log."""
+        log = cls(disk, directory, random, points)
+        await disk.make_directory(directory)
+        await log._recover()
+        return log
+
+    @property
+    def last_number(self) -> int:
+        """The number of the last entry; 0 before the first."""
+        return self._entries[-1].number
+
+    @property
+    def wants_compaction(self) -> bool:
+        """Whether a snapshot would be worth its writing."""
+        return (
+            self._end - self._snapshot_end > COMPACT_AFTER_BYTES
+            or len(self._entries) > COMPACT_AFTER_ENTRIES
+        )
+
+    def after(self, number: int) -> list[Entry]:
+        """Give what follows `number`: changes, or a snapshot and the changes after it."""
+        first = self._entries[0].number
+        if number < first:
+            return list(self._entries)
+        return self._entries[number - first + 1 :]
+
+    async def append(self, data: bytes) -> int:
+        """Make a change durable and give its number."""
+        assert len(data) <= ENTRY_BYTES_MAX, "an entry is bounded"
+        async with self._turn:
+            self._refuse_if_broken()
+            assert self._file is not None, "the log is open"
+            entry = Entry(self.last_number + 1, False, data)
+            record = _record(self._file_id, self._end, entry)
+            # A write that fails may be repeated in the same place, a sync that fails may not.
+            await self._file.write(self._end, record)
+            self._points.reach("schema.written")
+            self._is_broken = True
+            await self._file.sync()
+            self._points.reach("schema.synced")
+            self._is_broken = False
+            self._end += len(record)
+            self._entries.append(entry)
+            return entry.number
+
+    async def compact(self, number: int, snapshot: bytes) -> None:
+        """Replace all entries up to `number` by one snapshot of what they say together."""
+        async with self._turn:
+            self._refuse_if_broken()
+            assert self._entries[0].number <= number <= self.last_number, "a snapshot of what was"
+            self._is_broken = True
+            await self._rewrite([Entry(number, True, snapshot), *self.after(number)])
+            self._is_broken = False
+
+    async def close(self) -> None:
+        """Give the file back."""
+        if self._file is not None:
+            await self._file.close()
+            self._file = None
+
+    def check(self) -> None:
+        """Prove the invariants."""
+        assert self._entries[0].is_snapshot, "the first entry says all that came before"
+        first = self._entries[0].number
+        numbers = [entry.number for entry in self._entries]
+        assert numbers == list(range(first, first + len(numbers))), "numbers have no gaps"
+
+    def _refuse_if_broken(self) -> None:
+        if self._is_broken:
+            raise SchemaLogFailed("the schema log failed earlier")
+
+    async def _recover(self) -> None:
+        names = await self._disk.list(self._directory)
+        for name in names:
+            if name.endswith(_TEMPORARY):
+                await self._disk.remove(self._path(name))
+        sequences = sorted(_sequence_of(n) for n in names if _is_log(n))
+        if not sequences:
+            await self._rewrite(self._entries)
+            return
+        self._sequence = sequences[-1]
+        path = self._path(_name(self._sequence))
+        content = await self._read(path)
+        self._file_id = _check_header(path, content, self._sequence)
+        self._entries, ends = _records(path, content, self._file_id)
+        self._snapshot_end, self._end = ends[0], ends[-1]
+        self.check()
+        if self._end < len(content):
+            await self._rewrite(self._entries)
+        else:
+            self._file = await self._disk.open(path, OpenMode.LOG)
+            # What we have read may be in the kernel only, if our predecessor was killed.
+            await self._file.sync()
+        # A crash may have come between the naming of this file and the removal of those before it.
+        for sequence in sequences:
+            if sequence < self._sequence:
+                await self._forget(_name(sequence))
+
+    async def _read(self, path: str) -> bytes:
+        size = await self._disk.size(path)
+        file = await self._disk.open(path, OpenMode.READ)
+        try:
+            return await file.read(0, size)
+        finally:
+            await file.close()
+
+    async def _rewrite(self, entries: list[Entry]) -> None:
+        """Write the next file with these entries and let it take the place of the present one."""
+        sequence = self._sequence + 1
+        file_id = self._random.randbytes(16)
+        content = bytearray(_header(file_id, sequence))
+        snapshot_end = 0
+        for entry in entries:
+            content += _record(file_id, len(content), entry)
+            snapshot_end = snapshot_end or len(content)
+        name = _name(sequence)
+        temporary = self._path(name + _TEMPORARY)
+        file = await self._disk.open(temporary, OpenMode.LOG)
+        await file.write(0, content)
+        await file.sync()
+        self._points.reach("schema.rewritten")
+        await self._disk.rename(temporary, self._path(name))
+        await self._disk.sync_directory(self._directory)
+        self._points.reach("schema.renamed")
+        before, self._file = self._file, file
+        before_name = _name(self._sequence)
+        self._sequence, self._file_id, self._end = sequence, file_id, len(content)
+        self._snapshot_end = snapshot_end
+        self._entries = list(entries)
+        if before is not None:
+            await before.close()
+            await self._forget(before_name)
+
+    async def _forget(self, name: str) -> None:
+        await self._disk.remove(self._path(name))
+        await self._disk.sync_directory(self._directory)
+        self._points.reach("schema.removed")
+
+    def _path(self, name: str) -> str:
+        return f"{self._directory}/{name}"
+
+
+def _name(sequence: int) -> str:
+    return f"{_PREFIX}{sequence:012d}{_SUFFIX}"
+
+
+def _is_log(name: str) -> bool:
+    digits = name.removeprefix(_PREFIX).removesuffix(_SUFFIX)
+    return name == f"{_PREFIX}{digits}{_SUFFIX}" and digits.isascii() and digits.isdigit()
+
+
+def _sequence_of(name: str) -> int:
+    return int(name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+
+
+def _header(file_id: bytes, sequence: int) -> bytes:
+    unchecked = _HEADER.pack(_MAGIC, file_id, sequence, 0)
+    return _HEADER.pack(_MAGIC, file_id, sequence, crc32(unchecked))
+
+
+def _check_header(path: str, content: bytes, sequence: int) -> bytes:
+    """Give the id of the file, if its header is whole and belongs to its name."""
+    if len(content) < _HEADER.size:
+        raise CorruptFile(path, 0, "the header is cut off")
+    file_id: bytes
+    _, file_id, _, _ = _HEADER.unpack_from(content)
+    if content[: _HEADER.size] != _header(file_id, sequence):
+        raise CorruptFile(path, 0, "the header is damaged or belongs to another file")
+    return file_id
+
+
+def _record(file_id: bytes, offset: int, entry: Entry) -> bytes:
+    length = len(entry.data)
+    checksum = _checksum(file_id, offset, entry)
+    return _RECORD.pack(length, checksum, entry.number, entry.is_snapshot) + entry.data
+
+
+def _checksum(file_id: bytes, offset: int, entry: Entry) -> int:
+    """Cover the content and the place, so that a record is right only where it was written."""
+    place = _PLACE.pack(file_id, offset, len(entry.data), entry.number, entry.is_snapshot)
+    return crc32(entry.data, crc32(place))
+
+
+def _records(path: str, content: bytes, file_id: bytes) -> tuple[list[Entry], list[int]]:
+    """Read all whole records and where each ends; what follows the last of them is a torn tail or
+    `CorruptFile`.
+    """
+    entries: list[Entry] = []
+    ends: list[int] = []
+    offset = _HEADER.size
+    while (entry := _record_at(content, offset, file_id)) is not None:
+        entries.append(entry)
+        offset += _RECORD.size + len(entry.data)
+        ends.append(offset)
+    if not entries or not entries[0].is_snapshot:
+        raise CorruptFile(path, _HEADER.size, "the snapshot is damaged")
+    for later in _offsets_of_numbers(content, offset + 1, entries[-1].number):
+        if _record_at(content, later, file_id) is not None:
+            raise CorruptFile(path, offset, "a record before the end is damaged")
+    return entries, ends
+
+
+def _record_at(content: bytes, offset: int, file_id: bytes) -> Entry | None:
+    if offset + _RECORD.size > len(content):
+        return None
+    length, checksum, number, is_snapshot = _RECORD.unpack_from(content, offset)
+    start = offset + _RECORD.size
+    if length > len(content) - start or is_snapshot > 1:
+        return None
+    entry = Entry(number, bool(is_snapshot), content[start : start + length])
+    return entry if _checksum(file_id, offset, entry) == checksum else None
+
+
+def _offsets_of_numbers(content: bytes, start: int, last_number: int) -> Iterable[int]:
+    """Give the places where a record after the damage might begin, by the numbers such records
+    would have.
+    """
+    lost_max = min((len(content) - start) // _RECORD.size + 1, 2 * COMPACT_AFTER_ENTRIES)
+    for number in range(last_number + 2, last_number + 2 + lost_max):
+        pattern = number.to_bytes(8, "big")
+        found = content.find(pattern, start)
+        while found >= 0:
+            yield found - 8
+            found = content.find(pattern, found + 1)
