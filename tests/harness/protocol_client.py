@@ -107,6 +107,19 @@ def unsegment(data: bytes, *, packed: bool = False) -> bytes:
     return out
 
 
+class Later:
+    """An answer, or a refusal, that is given when it is awaited."""
+
+    def __init__(self, outcome: Result | Exception) -> None:
+        self._outcome = outcome
+
+    def __await__(self) -> Iterator[Result]:
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+        yield
+
+
 class LaterReply:
     """A future of the simplest kind, for connections without an event loop."""
 
@@ -123,6 +136,10 @@ class LaterReply:
 
     def result(self) -> Any:
         return self._result
+
+    def drop(self) -> None:
+        """Ends the coroutine without running it."""
+        self._awaitable.close()
 
     def run(self) -> None:
         """Runs the coroutine, which must not wait for anything real, and tells who asked."""
@@ -200,6 +217,11 @@ class Wire:
         """Gives the connection bytes, and takes what it has to say at the end of the turn."""
         self.connection.feed(data)
         return self.take()
+
+    def drop_waiting(self) -> None:
+        """Forgets the replies that still wait."""
+        for waiting in self.later:
+            waiting.drop()
 
     def take(self) -> bytes:
         return bytes(self.connection.take_output() or b"")

@@ -1,0 +1,369 @@
+"""Tests of node/connection: bytes in, bytes out, no socket."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cql.errors import BadCredentials
+from cql.protocol.frame import compress_body, decompress_body
+from cql.protocol.segment import encode_segment
+from cql.results import VOID, Rows, SchemaChange
+from node.connection import Connection, Limits
+from node.session import Session, Stage
+from tests.harness.protocol_client import (
+    AUTH_RESPONSE,
+    OPTIONS,
+    QUERY,
+    REGISTER,
+    Later,
+    ScriptedExecutor,
+    Wire,
+    envelope,
+    envelopes,
+    query,
+    startup,
+    string,
+    unsegment,
+    value,
+)
+
+
+class FakeTransport:
+    """What a connection does to its socket."""
+
+    def __init__(self, connection: Connection | None = None) -> None:
+        self.written: list[bytes] = []
+        self.calls: list[str] = []
+        self.connection = connection
+
+    def write(self, data: bytes) -> None:
+        self.written.append(bytes(data))
+
+    def pause_reading(self) -> None:
+        self.calls.append("pause_reading")
+
+    def resume_reading(self) -> None:
+        self.calls.append("resume_reading")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+
+def with_transport(wire: Wire) -> FakeTransport:
+    transport = FakeTransport()
+    wire.connection.connection_made(transport)  # type: ignore[arg-type]
+    return transport
+
+
+def waiting_wire(version: int = 4, limits: Limits | None = None, **options: str) -> Wire:
+    """A started connection whose statements `wait` answer later."""
+    executor = ScriptedExecutor({"wait": lambda _request: Later(VOID)})
+    return Wire(executor, limits=limits).start(version, **options)
+
+
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_startup_opens_the_connection(version: int) -> None:
+    wire = Wire().start(version)
+    assert wire.session.stage is Stage.READY
+    data = wire.send(encode_segment(query(version, "x")) if version == 5 else query(version, "x"))
+    (answer,) = envelopes(unsegment(data) if version == 5 else data)
+    assert (answer.opcode, answer.body) == (8, b"\0\0\0\1")
+
+
+def test_options_before_startup_may_have_another_version() -> None:
+    wire = Wire()
+    assert wire.ask(envelope(5, OPTIONS)).opcode == 6
+    wire.start(4)
+    assert wire.ask(query(4, "x")).opcode == 8
+
+
+def test_the_answer_to_startup_is_bare_and_what_follows_it_is_segmented() -> None:
+    wire = Wire()
+    data = wire.send(startup(5) + encode_segment(query(5, "x", stream=3)))
+    ready, rest = data[:9], data[9:]
+    assert ready[4] == 2
+    (answer,) = envelopes(unsegment(rest))
+    assert answer.stream == 3
+
+
+def test_a_refused_startup_stays_bare_and_may_be_tried_again() -> None:
+    wire = Wire()
+    answer = wire.ask(startup(5, COMPRESSION="snappy"))
+    assert answer.message == "Snappy compression is not supported in protocol V5"
+    wire.start(5)
+    assert wire.session.stage is Stage.READY
+
+
+@pytest.mark.parametrize("version", [3, 4])
+def test_lz4_goes_both_ways_in_bodies(version: int) -> None:
+    executor = ScriptedExecutor({"big": Rows((), 1, b"a" * 9000)})
+    wire = Wire(executor).start(version, COMPRESSION="lz4")
+    body = query(version, "big")[9:]
+    answer = wire.ask(envelope(version, QUERY, compress_body(body), flags=1))
+    assert answer.flags == 1
+    assert decompress_body(answer.body, 10_000).endswith(b"a" * 9000)
+    small = wire.ask(query(version, "x"))
+    assert small.flags == 0
+
+
+def test_lz4_goes_both_ways_in_segments() -> None:
+    executor = ScriptedExecutor({"big": Rows((), 1, b"a" * 400_000)})
+    wire = Wire(executor).start(5, COMPRESSION="lz4")
+    data = wire.send(encode_segment(query(5, "big", stream=4) + query(5, "x"), packed=True))
+    assert len(data) < 10_000
+    first, second = envelopes(unsegment(data, packed=True))
+    assert (first.stream, second.stream) == (4, 0)
+    assert first.body.endswith(b"a" * 400_000)
+
+
+def test_authentication_is_segmented_already_and_opens_the_connection() -> None:
+    class Authenticator:
+        class_name = "org.apache.cassandra.auth.PasswordAuthenticator"
+
+        async def authenticate(self, token: bytes, session: Session) -> str:
+            if token != b"\0me\0secret":
+                raise BadCredentials("Provided username me and/or password are incorrect")
+            return "me"
+
+    wire = Wire(authenticator=Authenticator()).start(5)
+    assert wire.session.stage is Stage.AUTHENTICATING
+    wire.send(encode_segment(envelope(5, AUTH_RESPONSE, value(b"\0me\0secret"), stream=8)))
+    wire.later[0].run()
+    (answer,) = envelopes(unsegment(wire.take()))
+    assert (answer.opcode, answer.stream, answer.body) == (0x10, 8, b"\xff" * 4)
+    assert (wire.session.role, wire.session.stage) == ("me", Stage.READY)
+
+    wrong = Wire(authenticator=Authenticator()).start(4)
+    wrong.send(envelope(4, AUTH_RESPONSE, value(b"\0me\0guess")))
+    wrong.later[0].run()
+    (refusal,) = envelopes(wrong.take())
+    assert refusal.code == 0x0100
+    assert wrong.connection.is_closing
+
+
+def test_nothing_but_authentication_is_served_before_it() -> None:
+    class Authenticator:
+        class_name = "x"
+
+        async def authenticate(self, token: bytes, session: Session) -> str:
+            raise AssertionError("nobody authenticates here")
+
+    wire = Wire(authenticator=Authenticator()).start(4)
+    assert wire.ask(envelope(4, OPTIONS)).opcode == 6
+    answer = wire.ask(query(4, "x"))
+    assert answer.message == "Unexpected message QUERY, expecting SASL_RESPONSE"
+    assert wire.connection.is_closing
+    assert wire.executor.asked == []
+
+
+def test_a_statement_before_startup_ends_the_connection() -> None:
+    wire = Wire()
+    answer = wire.ask(query(4, "x"))
+    assert (answer.code, wire.connection.is_closing) == (0x000A, True)
+    assert wire.send(startup(4)) == b""
+
+
+def test_a_closed_connection_is_closed_after_its_last_words() -> None:
+    wire = Wire()
+    transport = with_transport(wire)
+    wire.connection.feed(query(4, "x"))
+    wire.connection.flush()
+    assert len(transport.written) == 1
+    assert transport.calls == ["close"]
+
+
+@given(st.lists(st.integers(0), max_size=10), st.sampled_from([3, 4, 5]))
+def test_any_cut_of_the_bytes_gives_the_same_answers(cuts: list[int], version: int) -> None:
+    requests = b"".join(query(version, "x", stream=stream) for stream in range(5))
+    data = startup(version) + (encode_segment(requests) if version == 5 else requests)
+    edges = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
+    wire, out = Wire(), b""
+    for index in range(len(edges) - 1):
+        out += wire.send(data[edges[index] : edges[index + 1]])
+    rest = unsegment(out[9:]) if version == 5 else out[9:]
+    assert [answer.stream for answer in envelopes(rest)] == [0, 1, 2, 3, 4]
+
+
+def test_replies_may_overtake_those_that_wait() -> None:
+    wire = waiting_wire()
+    out = wire.send(query(4, "wait", stream=1) + query(4, "now", stream=2))
+    assert [answer.stream for answer in envelopes(out)] == [2]
+    assert wire.connection.in_flight == 1
+    wire.later[0].run()
+    assert [answer.stream for answer in envelopes(wire.take())] == [1]
+    assert (wire.connection.in_flight, wire.connection.in_flight_bytes) == (0, 0)
+
+
+def test_too_many_requests_in_flight_wait_their_turn() -> None:
+    wire = waiting_wire(limits=Limits(requests_in_flight_max=2))
+    transport = with_transport(wire)
+    wire.connection.feed(b"".join(query(4, "wait", stream=stream) for stream in range(5)))
+    assert len(wire.later) == 2
+    assert transport.calls == ["pause_reading"]
+    wire.later[0].run()
+    assert len(wire.later) == 3
+    for index in range(1, 5):
+        wire.later[index].run()
+    assert transport.calls == ["pause_reading", "resume_reading"]
+    wire.connection.flush()
+    assert [a.stream for a in envelopes(b"".join(transport.written))] == [0, 1, 2, 3, 4]
+
+
+def test_bytes_of_requests_in_flight_are_bounded_too() -> None:
+    wire = waiting_wire(limits=Limits(request_bytes_in_flight_max=20))
+    wire.connection.feed(b"".join(query(4, "wait") for _ in range(5)))
+    assert len(wire.later) == 2
+    wire.drop_waiting()
+
+
+def test_who_asks_for_it_is_told_of_overload_and_still_gets_heartbeats() -> None:
+    limits = Limits(requests_in_flight_max=2)
+    wire = waiting_wire(limits=limits, THROW_ON_OVERLOAD="1")
+    requests = b"".join(query(4, "wait", stream=stream) for stream in range(4))
+    answers = list(envelopes(wire.send(requests + envelope(4, OPTIONS, stream=9))))
+    assert [(answer.stream, answer.opcode) for answer in answers] == [(2, 0), (3, 0), (9, 6)]
+    assert {answer.code for answer in answers[:2]} == {0x1001}
+    wire.drop_waiting()
+
+
+def test_output_stops_the_reading_of_requests_until_it_is_written() -> None:
+    executor = ScriptedExecutor({"big": Rows((), 1, bytes(1000))})
+    wire = Wire(executor, limits=Limits(output_bytes_max=1500)).start()
+    transport = with_transport(wire)
+    wire.connection.feed(b"".join(query(4, "big", stream=stream) for stream in range(9)))
+    assert len(executor.asked) == 2
+    for _ in range(5):
+        wire.connection.flush()
+    assert len(executor.asked) == 9
+    assert [a.stream for a in envelopes(b"".join(transport.written))] == list(range(9))
+    assert transport.calls == ["pause_reading", "resume_reading"]
+
+
+def test_a_client_that_does_not_read_is_paused_and_then_cut_off() -> None:
+    wire = Wire(limits=Limits(stalled_s=60)).start()
+    transport = with_transport(wire)
+    wire.connection.pause_writing()
+    wire.connection.feed(query(4, "x"))
+    wire.connection.flush()
+    assert wire.executor.asked == []
+    assert transport.calls == ["pause_reading"]
+    wire.connection.tick(59.0)
+    assert "abort" not in transport.calls
+    wire.connection.tick(60.0)
+    assert transport.calls == ["pause_reading", "abort"]
+
+
+def test_a_client_that_reads_again_is_served_again() -> None:
+    wire = Wire().start()
+    transport = with_transport(wire)
+    wire.connection.pause_writing()
+    wire.connection.feed(query(4, "x"))
+    wire.connection.resume_writing()
+    wire.connection.flush()
+    assert transport.calls == ["pause_reading", "resume_reading"]
+    assert [answer.opcode for answer in envelopes(b"".join(transport.written))] == [8]
+    wire.connection.tick(1e9)
+    assert "abort" not in transport.calls
+
+
+def test_replies_that_pile_up_end_the_connection() -> None:
+    executor = ScriptedExecutor({"wait": lambda _request: Later(Rows((), 1, bytes(1000)))})
+    wire = Wire(executor, limits=Limits(output_bytes_closed=2500)).start()
+    transport = with_transport(wire)
+    wire.connection.feed(b"".join(query(4, "wait") for _ in range(4)))
+    wire.connection.pause_writing()
+    for waiting in wire.later:
+        waiting.run()
+    assert "abort" in transport.calls
+    assert wire.take() == b""
+
+
+def test_starting_up_takes_ten_seconds_at_most() -> None:
+    wire = Wire()
+    transport = with_transport(wire)
+    wire.send(envelope(4, OPTIONS))
+    wire.connection.tick(9.9)
+    assert transport.calls == []
+    wire.connection.tick(10.0)
+    assert transport.calls == ["abort"]
+    started = Wire().start()
+    other = with_transport(started)
+    started.connection.tick(1e9)
+    assert other.calls == []
+
+
+def test_an_oversized_request_fails_alone() -> None:
+    wire = Wire(limits=Limits(frame_bytes_max=100)).start()
+    big = query(4, "x" * 200, stream=5)
+    refusal, answer = envelopes(wire.send(big + query(4, "x", stream=6)))
+    assert (refusal.stream, refusal.code) == (5, 0x2200)
+    assert (answer.stream, answer.opcode) == (6, 8)
+
+
+def test_a_damaged_segment_is_answered_and_ends_the_connection() -> None:
+    wire = Wire().start(5)
+    data = bytearray(encode_segment(query(5, "x")))
+    data[-1] ^= 1
+    (answer,) = envelopes(unsegment(wire.send(bytes(data))))
+    assert answer.code == 0x000A
+    assert wire.connection.is_closing
+
+
+def test_events_go_to_stream_minus_one() -> None:
+    wire = Wire().start()
+    wire.send(envelope(4, REGISTER, b"\0\1" + string("SCHEMA_CHANGE")))
+    assert wire.session.registered == {"SCHEMA_CHANGE"}
+    wire.connection.send_event(SchemaChange("CREATED", "KEYSPACE", "k"))
+    (event,) = envelopes(wire.take())
+    assert (event.stream, event.opcode) == (-1, 12)
+
+
+def test_replies_for_a_lost_connection_are_dropped() -> None:
+    wire = waiting_wire()
+    with_transport(wire)
+    wire.connection.feed(query(4, "wait"))
+    wire.connection.connection_lost(None)
+    wire.later[0].run()
+    assert wire.take() == b""
+    assert wire.connection.in_flight == 0
+    wire.connection.flush()
+    wire.connection.send_event(SchemaChange("CREATED", "KEYSPACE", "k"))
+    assert wire.take() == b""
+
+
+def test_an_idle_connection_costs_less_than_four_kibibytes() -> None:
+    wire = Wire()
+    count = 500
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    kept: list[Any] = []
+    for _ in range(count):
+        connection = Connection(wire.ports, Session("127.0.0.1", 40_000))
+        connection.feed(startup(5, COMPRESSION="lz4", DRIVER_NAME="a driver", CLIENT_ID="1"))
+        connection.feed(encode_segment(query(5, "x"), packed=True))
+        connection.take_output()
+        kept.append(connection)
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert (after - before) / count < 4096
+    assert len(kept) == count
+
+
+def test_an_executor_that_answers_neither_now_nor_later_fails_one_request() -> None:
+    wire = Wire(ScriptedExecutor({"odd": 7})).start()
+    wire.send(query(4, "odd"))
+    wire.later[0].run()
+    (answer,) = envelopes(wire.take())
+    assert answer.code == 0
+    assert wire.ask(query(4, "x")).opcode == 8
