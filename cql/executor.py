@@ -442,7 +442,9 @@ class Executor:
                 mutations += yield from mutations_after_reading(plan, part.binding, read)
             else:
                 mutations += mutations_of(plan, part.binding)
-        mutations = merge_mutations(mutations)
+        if not counts:
+            # Increments of one counter add up; merged they would overwrite each other.
+            mutations = merge_mutations(mutations)
         warnings = self._guard.check(kind, mutations, [part.plan for part in parts])
         replication = self._ports.replication
 
