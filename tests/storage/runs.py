@@ -1,5 +1,6 @@
 """Helpers of tests: runs made of lists, and the loops that drive merges without waiting."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -51,7 +52,7 @@ def compact(
         else:
             merge.feed(state, runs[state].chunk_at(merge.position(state), False))
     assert chunks[0].start == b"" and chunks[-1].end == b""
-    assert all(a.end == b.start for a, b in zip(chunks, chunks[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(chunks))
     return ListRun(merge.head, chunks)
 
 

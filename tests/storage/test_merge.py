@@ -1,5 +1,6 @@
 """Tests of storage.merge: every way to spread writes over runs gives the model's answer."""
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -51,7 +52,7 @@ def cut(run: ListRun, bounds: Sequence[bytes]) -> ListRun:
     edges = [b"", *sorted(set(bounds)), b""]
     merged = compact(b"k", [run], CompactionMerge(0, 0, purge=False))
     chunks = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         rows = [
             (clustering, row)
             for chunk in merged.chunks
@@ -323,5 +324,5 @@ def test_an_overlay_holds_the_newest_deletion_of_each_place(
             (ts, at) for low, high, ts, at in merged if low <= point and (not high or point < high)
         ]
         assert covering == ([max(deletions)] if deletions else [])
-    for (_, end, *left), (start, _, *right) in zip(merged, merged[1:], strict=False):
+    for (_, end, *left), (start, _, *right) in itertools.pairwise(merged):
         assert end != start or left != right
