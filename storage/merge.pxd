@@ -75,7 +75,7 @@ cdef class PageMerge:
     cdef int take_row(self) except -1
     cdef int finish_partition(self) except -1
     cdef int put_partition(self) except -1
-    cdef bint stands_for_itself(self)
+    cdef bint stands_for_itself(self) except -1
     cdef bint page_is_full(self) noexcept
 
 

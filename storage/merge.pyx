@@ -394,10 +394,10 @@ cdef tuple merge_heads(object heads):
 cdef class PageMerge:
     """Answers a slice, partition after partition, until a limit of the page is reached."""
 
-    def __init__(self, Slice slice not None, int64_t wall_s, existing=None):
-        self.slice = slice
+    def __init__(self, Slice wanted not None, int64_t wall_s, existing=None):
+        self.slice = wanted
         self.wall_s = wall_s
-        self.wanted = as_set(slice.columns)
+        self.wanted = as_set(wanted.columns)
         self.existing = as_set(existing)
         self.merge = RangeMerge()
         self.partitions = []
@@ -529,7 +529,7 @@ cdef class PageMerge:
         self.is_full = self.page_is_full()
         return 0
 
-    cdef bint stands_for_itself(self):
+    cdef bint stands_for_itself(self) except -1:
         """Whether a partition without rows is on the page because of its static row."""
         if not len(self.static_row) or not self.slice.is_whole_partition():
             return False

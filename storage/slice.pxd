@@ -20,7 +20,7 @@ cdef class Slice:
     cdef readonly Py_ssize_t resume_rows    # rows already given of that partition; -1 unknown
     cdef readonly bint bypass_cache
 
-    cdef bint is_whole_partition(self)
+    cdef bint is_whole_partition(self) except -1
 
 
 @cython.final

@@ -49,7 +49,7 @@ cdef class Slice:
         self.resume_rows = resume_rows
         self.bypass_cache = bypass_cache
 
-    cdef bint is_whole_partition(self):
+    cdef bint is_whole_partition(self) except -1:
         """Whether the ranges exclude no row."""
         return len(self.ranges) == 1 and self.ranges[0][0] <= b"\x01" and not self.ranges[0][1]
 

@@ -68,6 +68,7 @@ def changes(
             st.builds(MarkerWrite, st.just(key), wide, TIMES),
             st.builds(MarkerWrite, st.just(key), wide, TIMES, TTLS, SECONDS),
         )
+        kinds: list[st.SearchStrategy[CellWrite | MarkerWrite | Deletion]]
         kinds = [_cells(key, any_row), _cells(key, any_row), markers, _deletions(key, wide)]
         if has_clustering:
             kinds.append(_ranges(key))

@@ -117,7 +117,7 @@ class TableModel:
 
     def keys(self) -> list[bytes]:
         """All keys that were ever written, ascending."""
-        return sorted({write.key for write in [*self.cells, *self.markers]})
+        return sorted({w.key for w in self.cells} | {w.key for w in self.markers})
 
     def row(self, key: bytes, clustering: bytes, now: int) -> ModelRow | None:
         """The row as it is at second `now`; None if it is not live."""
@@ -143,7 +143,8 @@ class TableModel:
         reverse: bool = False,
     ) -> ModelPartition | None:
         """What lives of a partition in the ranges."""
-        places = {w.clustering for w in [*self.cells, *self.markers] if w.key == key}
+        places = {w.clustering for w in self.cells if w.key == key}
+        places |= {w.clustering for w in self.markers if w.key == key}
         static_row = self.row(key, STATIC, now) if self.has_static else None
         if self.has_static:
             places.discard(STATIC)
