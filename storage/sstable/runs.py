@@ -1,0 +1,227 @@
+"""Partitions of an SSTable as runs which the merge takes chunks from."""
+
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from storage.eager import start as start_eagerly
+from storage.merge import Chunk, Head, RangeTombstone
+from storage.row import NO_DELETION
+from storage.sstable.block import Block, Section
+from storage.sstable.format import NO_END
+from storage.sstable.reader import Cursor, Fetch, Parsed, SSTable
+
+Load = Callable[[Fetch], Awaitable[list[Parsed]]]
+"""Brings frames: from a cache, or from the disk."""
+
+Bounds = tuple[bytes, bytes]
+"""The clusterings of interest, [start, end); end b"" is unbounded."""
+
+NO_BOUNDS: Final = (b"", b"")
+
+
+async def next_block(cursor: Cursor, load: Load) -> Block | None:
+    """The cursor's next block, or None at its end."""
+    while isinstance(step := cursor.step(), Fetch):
+        cursor.supply(await load(step))
+    return step
+
+
+def head_of(section: Section) -> Head:
+    """The partition's deletion, and its static row if it is in this section."""
+    if section.deletion is None:
+        return (NO_DELETION, 0, section.static_row)
+    return (*section.deletion, section.static_row)
+
+
+def chunk_of(section: Section, bounds: Bounds) -> Chunk:
+    """What lies in the section and in the bounds."""
+    start, end = section.low, section.high
+    if bounds[0] > start:
+        start = bounds[0]
+    if bounds[1] and (not end or bounds[1] < end):
+        end = bounds[1]
+    tombstones = _clip(section.tombstones(), start, end) if section.tombstone_count else []
+    clusterings, rows = section.rows(start, end)
+    return Chunk(start, end, clusterings, rows, tombstones)
+
+
+def _clip(tombstones: list[RangeTombstone], start: bytes, end: bytes) -> list[RangeTombstone]:
+    clipped = []
+    for low, high, timestamp, deleted_at in tombstones:
+        if low < start:
+            low = start
+        if end and (not high or high > end):
+            high = end
+        if not high or low < high:
+            clipped.append((low, high, timestamp, deleted_at))
+    return clipped
+
+
+class PartitionRun:
+    """One partition of one SSTable, read from any position, forward or in reverse."""
+
+    __slots__ = ("_bounds", "_cursor", "_key", "_load", "_next", "_reverse", "_section", "_table")
+
+    def __init__(self, table: SSTable, key: bytes, bounds: Bounds, load: Load) -> None:
+        self._table = table
+        self._key = key
+        self._bounds = bounds
+        self._load = load
+        self._section: Section | None = None
+        self._cursor: Cursor | None = None
+        self._next: bytes | None = None
+        self._reverse = False
+
+    async def open(self, position: bytes, reverse: bool, wants_static: bool) -> Head | None:
+        """The partition's head; None if the file has nothing of this partition.
+
+        Reads the block at `position`, where the first chunk will be asked for, and the partition's
+        first block only if the static row is wanted and lies there.
+        """
+        section = await self._seek(position, reverse)
+        if section is None:
+            return None
+        head = head_of(section)
+        self._section = section
+        if wants_static and section.continued:
+            first = await self._find_first()
+            return (head[0], head[1], first.static_row if first is not None else b"")
+        return head if wants_static else (head[0], head[1], b"")
+
+    def chunk_at(self, position: bytes, reverse: bool) -> Chunk | Awaitable[Chunk]:
+        """The chunk at `position`, as `storage.merge` asks for it."""
+        section = self._section
+        if section is not None and _covers(section, position, reverse):
+            return self._take(section, reverse)
+        return start_eagerly(self._chunk_at(position, reverse))
+
+    async def _chunk_at(self, position: bytes, reverse: bool) -> Chunk:
+        if self._cursor is not None and position == self._next and reverse == self._reverse:
+            block = await next_block(self._cursor, self._load)
+            section = None if block is None else block.find(self._key)
+        else:
+            section = await self._seek(position, reverse)
+        if section is None:
+            return Chunk(b"", position, [], []) if reverse else Chunk(position, b"", [], [])
+        return self._take(section, reverse)
+
+    def _take(self, section: Section, reverse: bool) -> Chunk:
+        self._section = None
+        chunk = chunk_of(section, self._bounds)
+        self._next = section.low if reverse else section.high
+        return chunk
+
+    async def _seek(self, position: bytes, reverse: bool) -> Section | None:
+        """The section at `position`; later ones come from the cursor that found it."""
+        key, (low, high) = self._key, self._bounds
+        if reverse:
+            self._cursor = Cursor(self._table, (key, low), (key, position or NO_END), True)
+        else:
+            self._cursor = Cursor(self._table, (key, position), (key, high or NO_END))
+        self._reverse = reverse
+        block = await next_block(self._cursor, self._load)
+        return None if block is None else block.find(key)
+
+    async def _find_first(self) -> Section | None:
+        cursor = Cursor(self._table, (self._key, b""), (self._key, b"\0"))
+        block = await next_block(cursor, self._load)
+        return None if block is None else block.find(self._key)
+
+
+def _covers(section: Section, position: bytes, reverse: bool) -> bool:
+    if reverse:
+        if not position:
+            return not section.high
+        return section.low < position and (not section.high or position <= section.high)
+    return section.low <= position and (not section.high or position < section.high)
+
+
+class Scan:
+    """The partitions of an SSTable in order, each a run that is read once and forward.
+
+    `key` is the partition at hand, None at the end. While it is at hand, the scan is its run.
+    """
+
+    __slots__ = ("_ahead_bytes", "_cursor", "_end", "_load", "_section", "_sections", "_table")
+
+    def __init__(
+        self, table: SSTable, keys: tuple[bytes, bytes], load: Load, ahead_bytes: int
+    ) -> None:
+        """The partitions with keys in [keys[0], keys[1])."""
+        self._table = table
+        self._end = keys[1]
+        self._load = load
+        self._ahead_bytes = ahead_bytes
+        self._cursor = Cursor(table, (keys[0], b""), (keys[1], b""), False, ahead_bytes)
+        self._sections: list[Section] = []
+        """Those of the current block which come after `_section`, in reverse."""
+        self._section: Section | None = None
+
+    @property
+    def table(self) -> SSTable:
+        """The file which is scanned."""
+        return self._table
+
+    @property
+    def key(self) -> bytes | None:
+        """The partition at hand."""
+        return None if self._section is None else self._section.key
+
+    @property
+    def head(self) -> Head:
+        """The head of the partition at hand."""
+        assert self._section is not None, "a partition is at hand"
+        return head_of(self._section)
+
+    async def begin(self, first_key: bytes) -> None:
+        """Go to the first partition at or above `first_key`, which the scan started with."""
+        await self._next_section()
+        while self._section is not None and self._section.key < first_key:
+            await self._next_section()
+
+    async def skip(self) -> None:
+        """Go on to the next partition."""
+        section = self._section
+        if section is None:
+            return
+        if section.continues:
+            after = section.key + b"\0"
+            end = (self._end, b"")
+            self._cursor = Cursor(self._table, (after, b""), end, False, self._ahead_bytes)
+            self._sections.clear()
+        last = section.key
+        await self._next_section()
+        while self._section is not None and self._section.key <= last:
+            await self._next_section()
+
+    def chunk_at(self, position: bytes, reverse: bool) -> Chunk | Awaitable[Chunk]:
+        """The chunk at `position`; positions only grow while a partition is at hand."""
+        assert not reverse, "a scan goes forward"
+        section = self._section
+        assert section is not None, "a partition is at hand"
+        if not section.high or position < section.high:
+            return chunk_of(section, NO_BOUNDS)
+        return start_eagerly(self._chunk_at(position))
+
+    async def _chunk_at(self, position: bytes) -> Chunk:
+        section = self._section
+        assert section is not None, "a partition is at hand"
+        while section.high and position >= section.high:
+            await self._next_section()
+            following = self._section
+            assert following is not None and following.key == section.key, (
+                "a partition which continues has another section"
+            )
+            section = following
+        return chunk_of(section, NO_BOUNDS)
+
+    async def _next_section(self) -> None:
+        while not self._sections:
+            block = await next_block(self._cursor, self._load)
+            if block is None:
+                self._section = None
+                return
+            self._sections = block.sections()[::-1]
+        section = self._sections.pop()
+        self._section = None if section.key >= self._end else section
