@@ -29,6 +29,9 @@ SPARES_MAX = 2
 OVERFLOW_FACTOR = 2
 """How many times its size a segment may reach while its successor is not ready."""
 
+RESERVE_BYTES = 512
+"""What writers leave of a segment that cannot grow, for marks and the end."""
+
 LATE_AFTER_PERIODS = 1.5
 
 
@@ -90,7 +93,8 @@ class CommitLog:
         self._spares: deque[Segment] = deque()
         self._dirty: dict[bytes, int] = {}
         self._mutation_bytes_max = config.mutation_bytes_max
-        self._overflow_at = OVERFLOW_FACTOR * config.segment_bytes
+        self._end_max = OVERFLOW_FACTOR * config.segment_bytes
+        """Where a mutation in the current segment must end."""
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._last = 0
         self._unsynced_since: float | None = None
@@ -149,36 +153,23 @@ class CommitLog:
         cannot follow.
         """
         buffer = self._buffer
+        size = len(mutation)
         if (
-            len(mutation) > self._mutation_bytes_max
-            or buffer.end > self._overflow_at
+            size > self._mutation_bytes_max
+            or buffer.end + size > self._end_max
             or self.failure is not None
         ):
-            self._refuse(len(mutation))
+            self._refuse(size)
         position = buffer.append(MUTATION, mutation)
         self._dirty[table_id] = self._last = position
         return position
 
     def end_of_turn(self) -> None:
         """Give the turn's records to the kernel in one write, before any of its replies leaves."""
-        buffer = self._buffer
-        if buffer.size == 0:
-            return
         if self.failure is not None:
             raise self.failure
-        current = self._current
-        assert current is not None, "only a started log is written"
-        is_full = buffer.end >= self._config.segment_bytes and bool(self._spares)
-        if is_full:
-            buffer.append(END, b"")
-        try:
-            current.file.append_now(buffer.take())
-        except DiskError as cause:
-            raise self._fail(cause) from cause
-        current.end = buffer.end
-        self._points.reach("commitlog.written")
-        if is_full:
-            self._switch(current)
+        if self._buffer.size:
+            self._write()
 
     def acknowledgement(self, position: int) -> asyncio.Future[None] | None:
         """Say what the answer to the write at `position` has to wait for: None, or a sync."""
@@ -291,9 +282,26 @@ class CommitLog:
 
     # Segments.
 
+    def _write(self) -> None:
+        """Write what is in the buffer, and switch to the next segment when it is time."""
+        buffer, current = self._buffer, self._current
+        assert current is not None, "only a started log is written"
+        is_full = buffer.end >= self._config.segment_bytes and bool(self._spares)
+        if is_full:
+            buffer.append(END, b"")
+        try:
+            current.file.append_now(buffer.take())
+        except DiskError as cause:
+            raise self._fail(cause) from cause
+        current.end = buffer.end
+        self._points.reach("commitlog.written")
+        if is_full:
+            self._switch(current)
+
     def _begin(self, segment: Segment) -> None:
         """Write to a new segment from now on."""
         self._current = segment
+        self._end_max = OVERFLOW_FACTOR * self._config.segment_bytes
         self._dirty = segment.dirty
         self._buffer.begin(segment.number, 0)
         self.durable = self.durable or position_of(segment.number, 0)
@@ -316,7 +324,11 @@ class CommitLog:
             try:
                 await self._keep()
             except (DiskFull, TooManyOpenFiles):
-                pass  # Writers are refused when the segment overflows; the next tick tries again.
+                # The next tick tries again. Until then only what is reserved can be relied on.
+                if self._current is not None and not self._spares:
+                    self._end_max = self._current.bytes_reserved - RESERVE_BYTES
+            except CommitLogFailed:
+                return
             except DiskError as cause:
                 self._fail(cause)
             await self._keep_wanted.wait()
@@ -332,6 +344,10 @@ class CommitLog:
         room = self._config.total_space_bytes - self.bytes_used
         if not self._spares and room >= self._config.segment_bytes:
             self._spares.append(await self._files.create())
+        if self._spares:
+            self._end_max = OVERFLOW_FACTOR * self._config.segment_bytes
+            if self._buffer.end >= self._config.segment_bytes:
+                self._write()
 
     # Syncs.
 
@@ -351,7 +367,7 @@ class CommitLog:
 
     async def _sync(self) -> None:
         """Make durable what has been appended so far; raises `CommitLogFailed`."""
-        self.end_of_turn()
+        self.end_of_turn()  # It raises if the log has failed: then nothing is synced any more.
         assert self._current is not None, "only a started log is synced"
         segments = [s for s in self._closed if s.end_position > self.durable] + [self._current]
         target, started = self._current.end_position, self._now

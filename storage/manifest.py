@@ -5,6 +5,7 @@ One small file, replaced atomically by each change; docs/formats/manifest.md has
 """
 
 import asyncio
+import contextlib
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -165,10 +166,8 @@ class Manifest:
     async def _write(self, data: bytes) -> None:
         """Make the new manifest durable under its first name; a failure leaves the old one."""
         path = self._path(NEW_NAME)
-        try:
+        with contextlib.suppress(FileMissing):
             await self._disk.remove(path)
-        except FileMissing:
-            pass
         file = await self._disk.open(path, OpenMode.CREATE)
         try:
             await file.write(0, data)

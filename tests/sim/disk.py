@@ -1,10 +1,12 @@
 """A simulated disk: forgets what was not synced, tears writes, fails, crashes and lies on demand.
 
-Every call of the port has a number. `Faults` says what happens at which: an errno, or the end of the world. After a
-crash the dead disk answers nothing more, and `restart` gives the disk that the next process finds: all of it after a
-killed process, and after a power cut what was synced plus a random part of the rest, torn at 512 bytes.
+Every call of the port has a number. `Faults` says what happens at which: an errno, or the end of
+the world. After a crash the dead disk answers nothing more, and `restart` gives the disk that the
+next process finds: all of it after a killed process, and after a power cut what was synced plus a
+random part of the rest, torn at 512 bytes.
 
-All chance comes from the `Random` given, and nothing waits but by one turn of the loop, so a seed repeats a run.
+All chance comes from the `Random` given, and nothing waits but by one turn of the loop, so a seed
+repeats a run.
 """
 
 import asyncio
@@ -102,6 +104,7 @@ class SimulatedDisk:
         self.trace: list[tuple[str, str]] = []
         """Every call made: operation and path."""
         self.is_dead = False
+        self.crashed = asyncio.Event()
         self._random = random
         self._names: dict[str, Inode] = {}
         self._durable_names: dict[str, Inode] = {}
@@ -258,6 +261,8 @@ class SimulatedDisk:
         if self.faults.before is not None:
             await self.faults.before(operation, path)
         await asyncio.sleep(0)
+        if self.is_dead:
+            await asyncio.Future()  # A machine that has stopped does not answer.
         self.count(operation, path)
 
     def count(self, operation: str, path: str) -> None:
@@ -268,6 +273,7 @@ class SimulatedDisk:
         number = len(self.trace)
         if number == self.faults.crash_at:
             self.is_dead = True
+            self.crashed.set()
             raise SimulatedCrash(f"call {number}: {operation} {path}")
         failure = self.faults.errnos.get(number, 0)
         if not failure and self.faults.choose is not None:
