@@ -164,6 +164,12 @@ class CommitLog:
         self._dirty[table_id] = self._last = position
         return position
 
+    def append_group(self, table_ids: list[bytes], record: bytes) -> int:
+        """Like `append`, for one record with mutations of several tables."""
+        position = self.append(table_ids[0], record)
+        self._dirty.update(dict.fromkeys(table_ids, position))
+        return position
+
     def end_of_turn(self) -> None:
         """Give the turn's records to the kernel in one write, before any of its replies leaves."""
         if self.failure is not None:

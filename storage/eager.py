@@ -25,7 +25,7 @@ class _Rest(Generic[T]):
             while True:
                 try:
                     yield waits_for
-                except BaseException as error:
+                except BaseException as error:  # noqa: BLE001 - what is thrown in goes on inside
                     waits_for = coroutine.throw(error)
                 else:
                     waits_for = coroutine.send(None)

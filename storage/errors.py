@@ -119,3 +119,13 @@ class CommitLogFailed(StorageError):
 
 class ManifestFailed(StorageError):
     """A change of the manifest failed half way; only a restart shows which state holds."""
+
+
+class UnknownTable(StorageError):
+    """No table has this id: it was dropped, or its creation has not come here yet."""
+
+    is_definite = True
+
+    def __init__(self, table_id: bytes) -> None:
+        super().__init__(f"no table has the id {table_id.hex()}")
+        self.table_id = table_id

@@ -20,8 +20,8 @@ from storage.sstable.index import IndexBlock
 from storage.sstable.statistics import Statistics
 
 READ_AHEAD_BYTES: Final = 256 * 1024
-NO_KEY: Final = b"\xff" * 9
-"""Above every key: a key begins with the token's 8 bytes, and the highest has no ninth."""
+NO_KEY: Final = b"\xff" * 70_000
+"""Above every key: a partition key has less than 64 KiB."""
 
 Parsed = Block | IndexBlock
 

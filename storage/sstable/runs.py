@@ -1,10 +1,10 @@
 """Partitions of an SSTable as runs which the merge takes chunks from."""
 
-from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from storage.eager import start as start_eagerly
+from storage.errors import CorruptFile
 from storage.merge import Chunk, Head, RangeTombstone
 from storage.row import NO_DELETION
 from storage.sstable.block import Block, Section
@@ -210,9 +210,8 @@ class Scan:
         while section.high and position >= section.high:
             await self._next_section()
             following = self._section
-            assert following is not None and following.key == section.key, (
-                "a partition which continues has another section"
-            )
+            if following is None or following.key != section.key:
+                raise CorruptFile(self._table.path, 0, "a partition goes on in no other block")
             section = following
         return chunk_of(section, NO_BOUNDS)
 

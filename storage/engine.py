@@ -1,0 +1,375 @@
+"""The door of storage: one shard's tables, applied to, read, flushed and recovered.
+
+Requires: one `Engine` per directory; `open` before anything else; `end_of_turn` after each turn of
+the loop in which something was applied, before its answers leave; `tick` a few times a second;
+the coroutines which `background` gives are run, each once.
+
+Promises: what `apply` accepted and `end_of_turn` gave to the kernel is found again after the
+process was killed, and in the modes of the commit log that say so, after a power cut. A read sees
+all that was applied before it. Memory stays within the limits of `EngineConfig`.
+"""
+
+from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Protocol
+
+from storage.block_cache import BlockCache
+from storage.commitlog import CommitLog, CommitLogConfig
+from storage.disk import Disk
+from storage.eager import start
+from storage.errors import Overloaded, UnknownTable
+from storage.layout import Layout
+from storage.manifest import Manifest
+from storage.merge import PAUSED, PageMerge
+from storage.mutation import Mutation
+from storage.points import NO_POINTS, Points
+from storage.read import key_bounds, read_partition, read_range
+from storage.recovery import RecoveryReport, recover
+from storage.slice import Page, Slice
+from storage.sstable.reader import SSTable
+from storage.store import Memory, Store
+from storage.table import Table
+from storage.upkeep import Upkeep
+
+MIB = 1024 * 1024
+SYNCHRONOUS_STEPS_MAX = 5_000
+"""Rows which a read of memory merges before it gives others a turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """The limits of one shard's storage."""
+
+    memtable_bytes: int = 64 * MIB
+    """All memtables together; writers wait at this limit."""
+
+    flush_at_fraction: float = 0.4
+    """The largest memtable is flushed when all active ones together take this part of the limit."""
+
+    waiting_writes_max: int = 4_096
+    """Writers that may wait for memory; more are refused."""
+
+    block_cache_bytes: int = 16 * MIB
+    compactions_max: int = 1
+    """Compactions that run at once; one flush may run beside them."""
+
+    commitlog: CommitLogConfig = field(default_factory=CommitLogConfig)
+
+
+class Listener(Protocol):
+    """Who wants to know what happens in storage."""
+
+    def work_is_due(self) -> None:
+        """`background` has something to do that should not wait for the next look."""
+
+    def has_failed(self, error: BaseException) -> None:
+        """Storage can promise nothing any more; the shard must stop."""
+
+
+class SilentListener:
+    """Wants to know nothing."""
+
+    def work_is_due(self) -> None:
+        """See `Listener`."""
+
+    def has_failed(self, error: BaseException) -> None:
+        """See `Listener`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatistics:
+    """One table in numbers, for `node/metrics`."""
+
+    name: str
+    memtable_bytes: int
+    memtable_partitions: int
+    sstables: int
+    file_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatistics:
+    """A shard's storage in numbers."""
+
+    tables: tuple[TableStatistics, ...]
+    memtable_bytes: int
+    waiting_writes: int
+    block_cache_bytes: int
+    block_cache_hits: int
+    block_cache_misses: int
+    flushes: int
+    compactions: int
+    log_bytes: int
+    log_syncs: int
+
+
+class Engine:
+    """One shard's storage."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: str,
+        shard: int,
+        config: EngineConfig | None = None,
+        budget: object = None,
+        random: Random | None = None,
+        points: Points = NO_POINTS,
+        listener: Listener | None = None,
+    ) -> None:
+        self._config = config or EngineConfig()
+        self._directory = directory
+        self._listener = listener or SilentListener()
+        self._tables: dict[bytes, Table] = {}
+        self._memory = Memory(self._config.memtable_bytes)
+        self._flush_at = int(self._config.memtable_bytes * self._config.flush_at_fraction)
+        self._waiting = 0
+        self._wall_s = 0
+        self._is_stopping = False
+        self._work_is_signalled = False
+        self._cache = BlockCache(self._config.block_cache_bytes)
+        self._log = CommitLog(
+            disk,
+            f"{directory}/commitlog",
+            self._config.commitlog,
+            points,
+            self._listener.has_failed,
+        )
+        self._store = Store(
+            disk,
+            f"{directory}/tables",
+            self._log,
+            Manifest(disk, directory, points),
+            self._cache,
+            self._memory,
+            random or Random(shard),
+            points,
+        )
+        self._upkeep = Upkeep(self._store, self._tables, self._config.compactions_max)
+        self.shard = shard
+
+    # From start to the first request, and the end.
+
+    async def open(self, layouts: Sequence[Layout]) -> RecoveryReport:
+        """Take the directory, find the tables' files, replay the log; then requests may come."""
+        await self._store.disk.make_directory(f"{self._directory}/commitlog")
+        self._lock = await self._store.disk.lock(self._directory)
+        return await recover(self._store, self._tables, layouts)
+
+    async def stop(self, flush: bool = True) -> None:
+        """Finish what runs, write memory to files if `flush`, and close everything."""
+        self._is_stopping = True
+        self._upkeep.stop()
+        if flush and self._log.failure is None:
+            await self.flush()
+        await self._upkeep.wait()
+        await self._log.close()
+        await self._store.close(self._tables.values())
+        self._lock.release()
+
+    # Hot path.
+
+    def apply(self, mutation: Mutation, moment_wall_s: int = 0) -> Awaitable[None] | None:
+        """Log a mutation and let reads see it; what is returned must be awaited before the answer.
+
+        Raises `Overloaded` and `UnknownTable` if nothing was done, `CommitLogFailed` at the end.
+        """
+        table = self._tables.get(mutation.table_id)
+        if table is None:
+            raise UnknownTable(mutation.table_id)
+        if self._memory.used >= self._memory.limit:
+            return self._wait_for_room([mutation])
+        position = self._log.append(mutation.table_id, mutation.data)
+        self._put(table, mutation)
+        return self._log.acknowledgement(position)
+
+    def apply_all(self, mutations: Sequence[Mutation]) -> Awaitable[None] | None:
+        """Like `apply`, for mutations of which a crash leaves all or none."""
+        tables = [self._get_table(mutation.table_id) for mutation in mutations]
+        if not tables:
+            return None
+        if self._memory.used >= self._memory.limit:
+            return self._wait_for_room(mutations)
+        position = self._store.append_all(mutations)
+        for table, mutation in zip(tables, mutations, strict=True):
+            self._put(table, mutation)
+        return self._log.acknowledgement(position)
+
+    def end_of_turn(self) -> None:
+        """Give the turn's records to the kernel, before the turn's answers leave."""
+        self._log.end_of_turn()
+
+    def read(self, wanted: Slice, wall_s: int) -> Page | Awaitable[Page]:
+        """Answer a slice, at once if all of it is in memory."""
+        table = self._get_table(wanted.table_id)
+        if table.damage is not None:
+            raise table.damage
+        key = wanted.key
+        if not isinstance(key, bytes):
+            return start(self._read_range(table, wanted, wall_s))
+        sstables = table.sstables_for(wanted, key) if table.sstables else []
+        if not sstables:
+            page = _read_memory(table, wanted, key, wall_s)
+            if page is not None:
+                return page
+        return start(self._read_partition(table, wanted, key, wall_s, sstables))
+
+    def _put(self, table: Table, mutation: Mutation) -> None:
+        memory = self._memory
+        memory.used += table.apply(mutation)
+        if memory.used >= self._flush_at and not self._work_is_signalled:
+            self._signal_work()
+
+    # End of the hot path.
+
+    async def apply_synced(self, mutation: Mutation) -> None:
+        """Like `apply`, and wait for a sync in every mode of the commit log."""
+        waited = self.apply(mutation)
+        if waited is not None:
+            await waited
+        # Position and mutation are in the log by now, whoever else has appended since.
+        await self._log.sync_for(self._log.position - 1)
+
+    def tick(self, now: float) -> None:
+        """Let time pass for the commit log; raises `CommitLogFailed`."""
+        self._log.tick(now)
+
+    def background(self, wall_s: int) -> list[Coroutine[Any, Any, None]]:
+        """The work that is due: each coroutine must be run, and claims its work until it ends."""
+        self._wall_s = max(self._wall_s, wall_s)
+        self._work_is_signalled = False
+        if self._is_stopping or self._log.failure is not None:
+            return []
+        return self._upkeep.due(self._wall_s, self._flush_at)
+
+    # Tables.
+
+    def set_layout(self, layout: Layout) -> None:
+        """Make a table, or tell one that its schema has changed."""
+        table = self._tables.get(layout.table_id)
+        if table is not None:
+            table.set_layout(layout)
+        else:
+            self._tables[layout.table_id] = self._store.new_table(layout)
+
+    async def drop_table(self, table_id: bytes) -> None:
+        """Forget a table and remove its files; a table that is not there is dropped already."""
+        table = self._tables.pop(table_id, None)
+        if table is not None:
+            await self._upkeep.drop(table)
+
+    async def truncate(self, table_id: bytes) -> None:
+        """Remove all that was applied to a table so far; it does not come back after a crash."""
+        await self._upkeep.truncate(self._get_table(table_id))
+
+    async def flush(self, table_id: bytes | None = None) -> None:
+        """Write what is in memory now, of one table or of all, to files."""
+        tables = list(self._tables.values()) if table_id is None else [self._get_table(table_id)]
+        for table in tables:
+            await self._upkeep.flush(table)
+
+    async def compact(self, table_id: bytes, wall_s: int = 0) -> None:
+        """Merge all files of a table into one."""
+        self._wall_s = max(self._wall_s, wall_s)
+        await self._upkeep.compact_all(self._get_table(table_id), self._wall_s)
+
+    def layouts(self) -> list[Layout]:
+        """The layouts of all tables."""
+        return [table.layout for table in self._tables.values()]
+
+    def statistics(self) -> EngineStatistics:
+        """The numbers of this moment."""
+        return EngineStatistics(
+            tuple(_statistics_of(table) for table in self._tables.values()),
+            self._memory.used,
+            self._waiting,
+            self._cache.used_bytes,
+            self._cache.hits,
+            self._cache.misses,
+            self._upkeep.flushes,
+            self._upkeep.compactions,
+            self._log.bytes_used,
+            self._log.syncs,
+        )
+
+    def check(self) -> None:
+        """Prove the invariants; for tests."""
+        self._log.check()
+        self._cache.check()
+        memtables = [m for table in self._tables.values() for m in table.memtables()]
+        assert self._memory.used == sum(memtable.memory_bytes for memtable in memtables), (
+            "memory is charged exactly"
+        )
+
+    def _get_table(self, table_id: bytes) -> Table:
+        table = self._tables.get(table_id)
+        if table is None:
+            raise UnknownTable(table_id)
+        return table
+
+    def _signal_work(self) -> None:
+        self._work_is_signalled = True
+        self._listener.work_is_due()
+
+    def _wait_for_room(self, mutations: Sequence[Mutation]) -> Awaitable[None]:
+        """Apply when flushes have made room; refuses when too many wait already."""
+        if self._waiting >= self._config.waiting_writes_max:
+            raise Overloaded(f"{self._waiting} writes wait for memory already")
+        return self._apply_when_room(mutations)
+
+    async def _apply_when_room(self, mutations: Sequence[Mutation]) -> None:
+        self._waiting += 1
+        try:
+            while self._memory.used >= self._memory.limit:
+                await self._upkeep.make_room()
+        finally:
+            self._waiting -= 1
+        waited = self.apply(mutations[0]) if len(mutations) == 1 else self.apply_all(mutations)
+        if waited is not None:
+            await waited
+
+    async def _read_partition(
+        self, table: Table, wanted: Slice, key: bytes, wall_s: int, sstables: list[SSTable]
+    ) -> Page:
+        memtables = table.memtables()
+        wants_static = table.wants_static(wanted)
+        users = [sstable.acquire() for sstable in sstables]
+        try:
+            load = self._store.load_cached
+            return await read_partition(
+                wanted, key, wall_s, table.existing, memtables, users, wants_static, load
+            )
+        finally:
+            await self._store.release(users)
+
+    async def _read_range(self, table: Table, wanted: Slice, wall_s: int) -> Page:
+        memtables = table.memtables()
+        users = [sstable.acquire() for sstable in table.sstables_between(*key_bounds(wanted))]
+        try:
+            load = self._store.load_uncached if wanted.bypass_cache else self._store.load_cached
+            return await read_range(wanted, wall_s, table.existing, memtables, users, load)
+        finally:
+            await self._store.release(users)
+
+
+def _read_memory(table: Table, wanted: Slice, key: bytes, wall_s: int) -> Page | None:
+    """Answer from memtables alone; None if that would take long, and nothing is done."""
+    merge = PageMerge(wanted, wall_s, table.existing)
+    runs = [run for memtable in table.memtables() if (run := memtable.find(key)) is not None]
+    if not runs:
+        return merge.page()
+    merge.begin(key, [run.head for run in runs])
+    while (outcome := merge.advance(SYNCHRONOUS_STEPS_MAX)) >= 0:
+        merge.feed(outcome, runs[outcome].chunk_at(merge.position(outcome), wanted.reverse))
+    return None if outcome == PAUSED else merge.page()
+
+
+def _statistics_of(table: Table) -> TableStatistics:
+    return TableStatistics(
+        table.layout.name,
+        sum(memtable.memory_bytes for memtable in table.memtables()),
+        sum(len(memtable) for memtable in table.memtables()),
+        len(table.sstables),
+        table.file_bytes,
+    )

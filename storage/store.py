@@ -1,0 +1,152 @@
+"""What the tables of a shard share: disk, log, manifest, cached blocks, memory."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from storage.block_cache import BlockCache
+from storage.commitlog import CommitLog
+from storage.disk import Disk
+from storage.errors import DiskError
+from storage.group import encode_group
+from storage.layout import Layout
+from storage.manifest import LiveSSTable, Manifest
+from storage.memtable import Memtable
+from storage.mutation import Mutation
+from storage.points import Points
+from storage.sstable.output import SSTableOutput
+from storage.sstable.reader import Fetch, Parsed, SSTable
+from storage.table import Table
+
+IDENTITY_BYTES = 16
+
+
+@dataclass(slots=True)
+class Memory:
+    """What all memtables hold, and what they may."""
+
+    limit: int
+    used: int = 0
+
+
+class Store:
+    """The shard's resources; policy lies with those who use them."""
+
+    __slots__ = (
+        "_random",
+        "cache",
+        "directory",
+        "disk",
+        "log",
+        "manifest",
+        "memory",
+        "points",
+    )
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: str,
+        log: CommitLog,
+        manifest: Manifest,
+        cache: BlockCache,
+        memory: Memory,
+        random: Random,
+        points: Points,
+    ) -> None:
+        self.disk = disk
+        self.directory = directory
+        self.log = log
+        self.manifest = manifest
+        self.cache = cache
+        self.memory = memory
+        self.points = points
+        self._random = random
+
+    def new_table(self, layout: Layout) -> Table:
+        """A table without anything in it."""
+        return Table(layout, f"{self.directory}/{layout.name}-{layout.table_id.hex()}")
+
+    async def new_sstable(self, table: Table, partitions_expected: int) -> SSTableOutput:
+        """Begin a file in the table's directory, which is made if there is none."""
+        if not table.has_directory:
+            await self.disk.make_directory(table.directory)
+            await self.disk.sync_directory(self.directory)
+            table.has_directory = True
+        return await SSTableOutput.create(
+            self.disk,
+            table.directory,
+            table.layout,
+            self.manifest.take_number(),
+            self._random.randbytes(IDENTITY_BYTES),
+            partitions_expected,
+            self.points,
+        )
+
+    async def load_cached(self, fetch: Fetch) -> list[Parsed]:
+        """Bring frames from the cache, or from the disk into it."""
+        found = self.cache.find(fetch)
+        if found is not None:
+            return found
+        parsed = await fetch.table.fetch(fetch)
+        self.cache.put(fetch, parsed)
+        return parsed
+
+    async def load_uncached(self, fetch: Fetch) -> list[Parsed]:
+        """Bring frames from the disk."""
+        return await fetch.table.fetch(fetch)
+
+    async def release(self, users: Iterable[SSTable]) -> None:
+        """Let go of files; those which nobody uses any more are closed, and removed if obsolete."""
+        for table in users:
+            if table.release():
+                self.cache.forget(table)
+                await table.close()
+
+    async def retire(self, tables: Sequence[SSTable]) -> None:
+        """The manifest does not name these files any more."""
+        for table in tables:
+            table.retire()
+            self.cache.forget(table)
+        await self.release(tables)
+
+    async def remove_directory(self, table: Table) -> None:
+        """Remove a dropped table's directory; if files in it are still read, leave it."""
+        try:
+            await self.disk.remove(table.directory)
+            await self.disk.sync_directory(self.directory)
+        except DiskError:
+            return
+
+    def charge(self, memtables: Iterable[Memtable], sign: int) -> None:
+        """Count the bytes of memtables which come (1) or go (-1)."""
+        self.memory.used += sign * sum(memtable.memory_bytes for memtable in memtables)
+
+    async def record(
+        self, table: Table, added: Sequence[SSTable], removed: Sequence[SSTable], flushed: int = 0
+    ) -> None:
+        """Tell the manifest durably which files come and go, and up to where the log is flushed."""
+        await self.manifest.change(
+            add=[self.live(table, file) for file in added],
+            remove=[file.generation for file in removed],
+            flushed={table.layout.table_id: flushed} if flushed else None,
+        )
+
+    def live(self, table: Table, file: SSTable) -> LiveSSTable:
+        """What the manifest says of a file."""
+        return LiveSSTable(table.layout.table_id, file.generation, file.file_bytes)
+
+    def append_all(self, mutations: Sequence[Mutation]) -> int:
+        """Log several mutations as one record, and give its position."""
+        if len(mutations) == 1:
+            return self.log.append(mutations[0].table_id, mutations[0].data)
+        return self.log.append_group(
+            [mutation.table_id for mutation in mutations],
+            encode_group([mutation.data for mutation in mutations]),
+        )
+
+    async def close(self, tables: Iterable[Table]) -> None:
+        """Close all files."""
+        for table in tables:
+            await self.release(table.sstables)
+            table.sstables = ()

@@ -1,0 +1,191 @@
+"""One table of one shard: its memtables, its SSTables, and what changes them.
+
+Invariants: `memtable` takes the writes; those in `flushing` take none and are being written, oldest
+first; `sstables` are the files which the manifest names, youngest first. A mutation is in at least
+one of them from the moment it was applied, so a read of all of them misses nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from storage.errors import CorruptFile
+from storage.layout import Layout
+from storage.memtable import Memtable
+from storage.mutation import Mutation
+from storage.row import ColumnSet
+from storage.slice import Slice
+from storage.sstable.bloom import key_hash
+from storage.sstable.reader import SSTable
+
+MAX_TIMESTAMP = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frozen:
+    """A memtable that takes no more writes."""
+
+    memtable: Memtable
+    position: int
+    """Nothing of the table that was logged at or before this position is in a later memtable."""
+
+
+class Table:
+    """The state; the engine and `storage.upkeep` act on it."""
+
+    __slots__ = (
+        "change",
+        "compacting",
+        "damage",
+        "directory",
+        "epoch",
+        "existing",
+        "first_write_s",
+        "flushing",
+        "has_directory",
+        "is_dropped",
+        "layout",
+        "memtable",
+        "sstables",
+    )
+
+    def __init__(self, layout: Layout, directory: str) -> None:
+        self.directory = directory
+        self.has_directory = False
+        self.memtable = Memtable(layout.has_clustering, layout.has_static)
+        self.flushing: list[Frozen] = []
+        self.sstables: tuple[SSTable, ...] = ()
+        self.compacting: frozenset[int] = frozenset()
+        """Generations of the files that running compactions merge."""
+        self.change = asyncio.Lock()
+        """Held while the manifest is told of a change and the change is made."""
+        self.epoch = 0
+        """Grows when all data go: what was begun before must not add files afterwards."""
+        self.first_write_s = 0
+        """When the active memtable was first seen with something in it; 0 is not yet."""
+        self.damage: CorruptFile | None = None
+        """A file that could not be opened; reads fail with it rather than miss its rows."""
+        self.is_dropped = False
+        self.set_layout(layout)
+
+    def set_layout(self, layout: Layout) -> None:
+        """The schema changed; files and memtables keep what they have."""
+        self.layout = layout
+        self.existing = ColumnSet(layout.live_columns | {0})
+
+    def memtables(self) -> list[Memtable]:
+        """All that is in memory, the active one first."""
+        if not self.flushing:
+            return [self.memtable]
+        return [self.memtable, *(frozen.memtable for frozen in reversed(self.flushing))]
+
+    @property
+    def has_unflushed(self) -> bool:
+        """Whether anything is in memory."""
+        return bool(self.flushing) or len(self.memtable) > 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """The bytes of all memtables."""
+        return sum(memtable.memory_bytes for memtable in self.memtables())
+
+    def is_flush_due(self, wall_s: int) -> bool:
+        """Whether the active memtable is older than the schema wants."""
+        period_ms = self.layout.memtable_flush_period_ms
+        if period_ms == 0 or not len(self.memtable):
+            return False
+        if self.first_write_s == 0:
+            self.first_write_s = wall_s
+        return (wall_s - self.first_write_s) * 1000 >= period_ms
+
+    def freeze(self, position: int) -> None:
+        """Go on with a new memtable; the old one holds all that was logged until `position`."""
+        self.flushing.append(Frozen(self.take_memtable(), position))
+
+    def take_memtable(self) -> Memtable:
+        """Go on with a new memtable; the old one is the caller's."""
+        memtable = self.memtable
+        self.memtable = Memtable(self.layout.has_clustering, self.layout.has_static)
+        self.first_write_s = 0
+        return memtable
+
+    def apply(self, mutation: Mutation) -> int:
+        """Let reads see a mutation, and give by how many bytes that has grown the memory."""
+        memtable = self.memtable
+        before = memtable.memory_bytes
+        memtable.apply(mutation)
+        return memtable.memory_bytes - before
+
+    def empty(self) -> tuple[list[Memtable], tuple[SSTable, ...]]:
+        """Forget everything; what is forgotten is the caller's to release."""
+        memtables, sstables = self.memtables(), self.sstables
+        self.flushing = []
+        self.sstables = ()
+        self.damage = None
+        self.epoch += 1
+        self.take_memtable()
+        return memtables, sstables
+
+    def sstables_for(self, wanted: Slice, key: bytes) -> list[SSTable]:
+        """The files which may have something for a slice of one partition."""
+        hashed = key_hash(key)
+        return [
+            table
+            for table in self.sstables
+            if table.may_contain(key, hashed) and self._may_matter(table, wanted)
+        ]
+
+    def sstables_between(self, start: bytes, end: bytes) -> list[SSTable]:
+        """The files which may have partitions with keys in [start, end)."""
+        return [
+            table
+            for table in self.sstables
+            if table.statistics.first_key < end and table.statistics.last_key >= start
+        ]
+
+    def add_sstable(self, added: SSTable) -> None:
+        """A file has become part of the table."""
+        self.replace_sstables((), (added,))
+
+    def replace_sstables(self, removed: Sequence[SSTable], added: Sequence[SSTable]) -> None:
+        """Files of the table were merged into others."""
+        kept = [table for table in self.sstables if table not in removed]
+        assert len(kept) == len(self.sstables) - len(removed), "only files of the table are removed"
+        self.sstables = tuple(
+            sorted([*kept, *added], key=lambda table: table.generation, reverse=True)
+        )
+
+    def purgeable_before(self, merged: Sequence[SSTable]) -> Callable[[bytes], int]:
+        """For a merge of these files: the lowest timestamp which other sources have for a key.
+
+        The sources are looked at anew for each key, as a flush moves data among them meanwhile.
+        """
+
+        def lowest(key: bytes) -> int:
+            hashed = key_hash(key)
+            bound = MAX_TIMESTAMP
+            for table in self.sstables:
+                if table not in merged and table.may_contain(key, hashed):
+                    bound = min(bound, table.statistics.min_timestamp)
+            for memtable in self.memtables():
+                span = memtable.timestamps
+                if span is not None and memtable.find(key) is not None:
+                    bound = min(bound, span[0])
+            return bound
+
+        return lowest
+
+    @property
+    def file_bytes(self) -> int:
+        """The bytes of all files."""
+        return sum(table.file_bytes for table in self.sstables)
+
+    def wants_static(self, wanted: Slice) -> bool:
+        """Whether the slice asks for a static row that could exist."""
+        return wanted.static and self.layout.has_static
+
+    def _may_matter(self, table: SSTable, wanted: Slice) -> bool:
+        """Whether the file's clusterings leave room for something that the slice wants."""
+        if self.wants_static(wanted) or not wanted.ranges:
+            return True
+        return table.statistics.may_cover(wanted.ranges[0][0], wanted.ranges[-1][1])
