@@ -29,6 +29,7 @@ The static row and the partition's deletion are no part of any chunk: they stand
 from collections.abc import Awaitable, Collection, Sequence
 from typing import Final, Protocol, final
 
+from storage.row import ColumnSet
 from storage.slice import Page, Slice
 
 RangeTombstone = tuple[bytes, bytes, int, int]
@@ -87,7 +88,7 @@ class PageMerge:
     """
 
     def __init__(
-        self, wanted: Slice, wall_s: int, existing: Collection[int] | None = None
+        self, wanted: Slice, wall_s: int, existing: Collection[int] | ColumnSet | None = None
     ) -> None: ...
     def begin(self, key: bytes, heads: Sequence[Head]) -> None: ...
     def advance(self, steps_max: int = 0) -> int: ...
@@ -115,7 +116,7 @@ class CompactionMerge:
         self,
         wall_s: int,
         gc_before_s: int,
-        existing: Collection[int] | None = None,
+        existing: Collection[int] | ColumnSet | None = None,
         purge: bool = True,
     ) -> None: ...
     def begin(self, key: bytes, heads: Sequence[Head], purgeable_before_us: int = ...) -> None: ...
