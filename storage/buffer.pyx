@@ -34,6 +34,7 @@ cdef class Writer:
             raise Overloaded(f"a buffer needs {self.size + more} bytes, its limit is {self.limit}")
         while capacity < self.size + more:
             capacity *= 2
+        capacity = min(capacity, self.limit)
         moved = PyMem_Realloc(self.data, capacity)
         if moved is NULL:
             raise MemoryError()

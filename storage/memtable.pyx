@@ -26,8 +26,8 @@ cdef enum:
 
 
 cdef inline Py_ssize_t cost(bytes data) noexcept:
-    """What the allocator takes for a bytes object."""
-    return (33 + len(data) + 15) & ~15
+    """What the allocator takes for a bytes object; there is only one without bytes."""
+    return (33 + len(data) + 15) & ~15 if len(data) else 0
 
 
 cdef inline bytes copy_of(const uint8_t* data, Py_ssize_t size):
@@ -141,9 +141,7 @@ cdef class Memtable:
             return self.put_tombstone(partition, (start, end, item.deletion_ts, item.deleted_at))
         if self.has_static and item.start_size == 0:
             merged = merge_pair(partition.static_row, end)
-            self.memory_bytes += cost(merged) - (
-                cost(partition.static_row) if len(partition.static_row) else 0
-            )
+            self.memory_bytes += cost(merged) - cost(partition.static_row)
             partition.static_row = merged
             return 0
         return self.put_row(partition, start, end)
@@ -240,7 +238,7 @@ cdef class Memtable:
             partition = found
             if partition.tombstones is not None:
                 return self.memory_bytes
-            total += PARTITION_BYTES + (cost(partition.static_row) if partition.static_row else 0)
+            total += PARTITION_BYTES + cost(partition.static_row)
             if partition.rows is None and partition.row is not None:
                 total += cost(partition.clustering) + cost(partition.row)
             elif partition.rows is not None:

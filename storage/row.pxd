@@ -3,7 +3,12 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from storage.cell cimport Cell, RowHead, RowScan
+# Constants and types of this door that live in the rooms behind it.
+from storage.cell cimport (
+    CELL_COMPLEX_DELETION, CELL_COUNTER, CELL_EMPTY, CELL_EXPIRING, CELL_HAS_PATH, CELL_SAME_TS,
+    CELL_TOMBSTONE, CLUSTERING_COLUMN, COLUMN_MAX, COUNTER_SHARD_BYTES, ROW_DELETED,
+    ROW_EXPIRING_MARKER, ROW_MARKER, Cell, RowHead, RowScan,
+)
 from storage.row_builder cimport RowBuilder
 
 

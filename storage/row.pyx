@@ -16,11 +16,8 @@ from libc.string cimport memcmp
 
 from storage.buffer cimport Writer
 from storage.cell cimport (
-    CELL_COMPLEX_DELETION, CELL_COUNTER, CELL_EMPTY, CELL_EXPIRING, CELL_HAS_PATH, CELL_SAME_TS,
-    CELL_TOMBSTONE, CLUSTERING_COLUMN, COLUMN_MAX, COUNTER_SHARD_BYTES, ROW_DELETED,
-    ROW_EXPIRING_MARKER, ROW_MARKER, Cell, Filter, RowHead, RowScan, RowWriter, compare_places,
-    compare_strength, compare_unsigned, corrupt, covers, drop_deletion, drop_marker, encode_body,
-    next_cell, open_filter, open_row,
+    Filter, RowWriter, compare_places, compare_strength, compare_unsigned, corrupt, covers,
+    drop_deletion, drop_marker, encode_body, next_cell, open_filter, open_row,
 )
 from storage.coding cimport get_i64
 

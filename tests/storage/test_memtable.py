@@ -1,0 +1,216 @@
+"""Tests of storage.memtable: every read between writes is what the model says."""
+
+import random
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from storage.errors import CorruptData
+from storage.memtable import Memtable
+from storage.merge import Chunk
+from storage.mutation import Mutation, MutationBuilder
+from storage.row import NO_DELETION
+from storage.slice import Slice
+from tests.model.changes import BOUNDS, CLUSTERINGS, KEYS, changes
+from tests.model.encoding import TABLE_ID, model_row, mutation_of, row_of
+from tests.model.table import CellWrite, Deletion, MarkerWrite, ModelPartition, TableModel
+from tests.storage.runs import memory_runs, read_page
+
+Change = CellWrite | MarkerWrite | Deletion
+
+
+def answer(memtable: Memtable, wanted: Slice, now: int) -> ModelPartition | None:
+    """One partition as the memtable shows it."""
+    assert isinstance(wanted.key, bytes)
+    page = read_page(wanted, [(wanted.key, memory_runs([memtable], wanted.key))], now)
+    if not page.partitions:
+        return None
+    (rows,) = page.partitions
+    return ModelPartition(
+        rows.key,
+        model_row(rows.static_row) if rows.static_row else None,
+        [(c, model_row(row)) for c, row in zip(rows.clusterings, rows.rows, strict=True)],
+    )
+
+
+class MemtableMachine(RuleBasedStateMachine):
+    """A memtable with clustering and static columns beside the model."""
+
+    has_static = True
+    has_clustering = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = TableModel(has_static=self.has_static)
+        self.memtable = Memtable(self.has_clustering, self.has_static)
+        self.keys: set[bytes] = set()
+
+    def apply(self, change: Change) -> None:
+        self.model.write(change)
+        self.memtable.apply(mutation_of(change))
+        self.keys.add(change.key)
+
+    @rule(change=changes())
+    def write(self, change: Change) -> None:
+        self.apply(change)
+
+    @rule(key=st.sampled_from(KEYS), ts=st.integers(1, 12), back=st.booleans())
+    def write_many_rows(self, key: bytes, ts: int, back: bool) -> None:
+        order = [b"\x20%03d" % i for i in range(300)]
+        for clustering in reversed(order) if back else order:
+            self.apply(MarkerWrite(key, clustering, ts))
+
+    @rule(
+        key=st.sampled_from(KEYS),
+        bounds=st.lists(st.sampled_from([b"\x01", *BOUNDS]), min_size=2, max_size=2, unique=True),
+        reverse=st.booleans(),
+        now=st.integers(0, 25),
+    )
+    def read_range(self, key: bytes, bounds: list[bytes], reverse: bool, now: int) -> None:
+        ranges = ((min(bounds), max(bounds)),)
+        wanted = Slice(TABLE_ID, key=key, ranges=ranges, reverse=reverse, static=False)
+        expected = self.model.partition(key, now, ranges, reverse)
+        if expected is not None:
+            expected.static_row = None
+            expected = expected if expected.rows else None
+        assert answer(self.memtable, wanted, now) == expected
+
+    @rule(key=st.sampled_from(KEYS), now=st.integers(0, 25))
+    def read_partition(self, key: bytes, now: int) -> None:
+        wanted = Slice(TABLE_ID, key=key)
+        assert answer(self.memtable, wanted, now) == self.model.partition(key, now)
+
+    @rule(start=st.sampled_from([b"", *KEYS]), end=st.sampled_from([b"", *KEYS]))
+    def list_keys(self, start: bytes, end: bytes) -> None:
+        expected = sorted(k for k in self.keys if start <= k and (not end or k < end))
+        assert self.memtable.keys(start, end) == expected
+        assert self.memtable.keys(start, end, 1) == expected[:1]
+
+    @invariant()
+    def it_is_in_order(self) -> None:
+        self.memtable.check()
+
+
+class RowTableMachine(MemtableMachine):
+    """The same for a table without clustering columns: one row a partition."""
+
+    has_static = False
+    has_clustering = False
+
+    @rule(change=changes(has_static=False, has_clustering=False))
+    def write(self, change: Change) -> None:
+        self.apply(change)
+
+    @precondition(lambda _: False)
+    @rule()
+    def write_many_rows(self) -> None:
+        """There are no many rows."""
+
+    @precondition(lambda _: False)
+    @rule()
+    def read_range(self) -> None:
+        """There are no ranges."""
+
+
+TestWideTable = MemtableMachine.TestCase
+TestRowTable = RowTableMachine.TestCase
+TestWideTable.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestRowTable.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending", "random"])
+def test_a_wide_partition_holds_rows_in_any_order_of_arrival(order: str) -> None:
+    clusterings = [b"c%05d" % i for i in range(3000)]
+    arrival = list(clusterings)
+    if order == "descending":
+        arrival.reverse()
+    elif order == "random":
+        random.Random(4).shuffle(arrival)
+    memtable = Memtable(True, False)
+    for clustering in arrival:
+        memtable.apply(mutation_of(MarkerWrite(KEYS[0], clustering, 1)))
+    memtable.check()
+    for reverse in (False, True):
+        page = read_page(
+            Slice(TABLE_ID, key=KEYS[0], reverse=reverse),
+            [(KEYS[0], memory_runs([memtable], KEYS[0]))],
+            0,
+        )
+        assert page.partitions[0].clusterings == clusterings[:: -1 if reverse else 1]
+
+
+def test_a_chunk_in_a_readers_hands_does_not_change() -> None:
+    memtable = Memtable(True, False)
+    for clustering in CLUSTERINGS[::2]:
+        memtable.apply(mutation_of(MarkerWrite(KEYS[0], clustering, 1)))
+    run = memtable.find(KEYS[0])
+    assert run is not None
+    chunk = run.chunk_at(b"", False)
+    before = (list(chunk.clusterings), list(chunk.rows))
+    for clustering in CLUSTERINGS:
+        memtable.apply(mutation_of(MarkerWrite(KEYS[0], clustering, 2)))
+    assert (chunk.clusterings, chunk.rows) == before
+    assert run.chunk_at(b"", False).clusterings == CLUSTERINGS
+
+
+def test_every_chunk_of_a_wide_partition_is_well_formed() -> None:
+    memtable = Memtable(True, False)
+    for i in range(2000):
+        memtable.apply(mutation_of(MarkerWrite(KEYS[0], b"c%05d" % i, 1)))
+    for i in range(0, 2000, 150):
+        memtable.apply(mutation_of(Deletion(KEYS[0], b"c%05d" % i, b"c%05d" % (i + 90), i)))
+    run = memtable.find(KEYS[0])
+    assert run is not None
+    position, forward = b"", []
+    while not forward or position:
+        forward.append(run.chunk_at(position, False))
+        position = forward[-1].end
+    backward: list[Chunk] = []
+    while not backward or position:
+        backward.append(run.chunk_at(position, True))
+        position = backward[-1].start
+    for chunk in forward:
+        chunk.check()
+    assert len(forward) > 5
+    assert [c.start for c in forward] == [c.start for c in reversed(backward)]
+
+
+def test_a_damaged_mutation_changes_nothing() -> None:
+    builder = MutationBuilder(TABLE_ID, KEYS[0])
+    builder.row(CLUSTERINGS[0], row_of([MarkerWrite(KEYS[0], CLUSTERINGS[0], 1)]))
+    builder.row(CLUSTERINGS[1], b"\x08 this is no row")
+    memtable = Memtable(True, False)
+    with pytest.raises(CorruptData):
+        memtable.apply(Mutation(builder.finish().data))
+    assert len(memtable) == 0 and memtable.memory_bytes == 0
+    assert memtable.timestamps is None
+
+
+def test_a_mutation_without_items_leaves_no_partition() -> None:
+    memtable = Memtable(True, False)
+    memtable.apply(MutationBuilder(TABLE_ID, KEYS[0]).finish())
+    assert memtable.find(KEYS[0]) is None
+
+
+def test_the_head_tells_deletion_and_static_row() -> None:
+    memtable = Memtable(True, True)
+    static = row_of([CellWrite(KEYS[0], b"", 1, None, 3, b"v")])
+    builder = MutationBuilder(TABLE_ID, KEYS[0])
+    builder.delete_partition(2, 9)
+    builder.row(b"", static)
+    memtable.apply(builder.finish())
+    run = memtable.find(KEYS[0])
+    assert run is not None and run.head == (2, 9, static)
+    memtable.apply(mutation_of(MarkerWrite(KEYS[1], CLUSTERINGS[0], 1)))
+    other = memtable.find(KEYS[1])
+    assert other is not None and other.head == (NO_DELETION, 0, b"")
+
+
+def test_it_knows_the_range_of_timestamps() -> None:
+    memtable = Memtable(True, False)
+    memtable.apply(mutation_of(MarkerWrite(KEYS[0], CLUSTERINGS[0], 7)))
+    memtable.apply(mutation_of(Deletion(KEYS[1], b"a", b"b", 3)))
+    assert memtable.timestamps == (3, 7)
+    assert memtable.mutation_count == 2
