@@ -70,6 +70,11 @@ cdef class Connection:
         self.writer = FrameWriter()
         self.deadline = ports.now() + ports.limits.startup_s
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes held for this client: incomplete requests, and replies not yet written."""
+        return self.reader.kept_bytes + self.writer.waiting_bytes
+
     # Bytes in.
 
     def feed(self, data) -> None:
