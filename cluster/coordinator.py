@@ -30,6 +30,7 @@ from cluster.replica import (
     OwnReplica,
     ReplicaServer,
     SiblingReplica,
+    abandon,
     replica_error,
     translated,
 )
@@ -202,11 +203,14 @@ class Coordinator:
             raise Unavailable(Consistency.ALL, len(self._replicas), alive)
         emptied = [replica.truncate(table_id, deadline) for replica in self._replicas]
         faults: list[ClusterError] = []
-        for answer in emptied:
-            try:
-                await answer
-            except ClusterError as fault:
-                faults.append(fault)
+        try:
+            for answer in emptied:
+                try:
+                    await answer
+                except ClusterError as fault:
+                    faults.append(fault)
+        finally:
+            abandon(emptied)
         if faults:
             raise TruncateFailed(f"{name}: {faults[0]}") from faults[0]
 

@@ -6,7 +6,7 @@ A replica is one shard of one node. Whatever it is, its methods raise only `Repl
 """
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Protocol, TypeVar
 
 from cluster.deadlines import Deadlines
@@ -146,38 +146,43 @@ class SiblingReplica:
         return self._deadlines.wait(self._siblings.call(self.shard, kind, payload), deadline)
 
     def tell(self, kind: Kind, payload: bytes) -> "Future[bytes]":
-        """Send a request whose answer nobody waits for."""
+        """Send a request; the future has no deadline."""
         return self._siblings.call(self.shard, kind, payload)
 
     def write(self, mutation: Mutation, deadline: float) -> Awaitable[None]:
         """Let it apply a mutation."""
-        return _done(self.ask(Kind.WRITE, encode_write(deadline, mutation.data), deadline))
+        return self._done(self.tell(Kind.WRITE, encode_write(deadline, mutation.data)), deadline)
 
     def write_all(self, mutations: list[Mutation], deadline: float) -> Awaitable[None]:
         """Let it apply mutations, all or none."""
         parts = [mutation.data for mutation in mutations]
-        return _done(self.ask(Kind.WRITE_ALL, encode_write_all(deadline, parts), deadline))
+        return self._done(self.tell(Kind.WRITE_ALL, encode_write_all(deadline, parts)), deadline)
 
     def read(self, wanted: Slice, wall_s: int, deadline: float) -> Awaitable[Page]:
         """Let it read a slice."""
         payload = encode_read(deadline, wall_s, wanted.encode())
-        return _page(self.ask(Kind.READ, payload, deadline))
+        return self._page(self.tell(Kind.READ, payload), deadline)
 
     def count(self, increments: Mutation, deadline: float) -> Awaitable[None]:
         """Let it add to counters."""
-        return _done(self.ask(Kind.COUNT, encode_write(deadline, increments.data), deadline))
+        return self._done(self.tell(Kind.COUNT, encode_write(deadline, increments.data)), deadline)
 
     def truncate(self, table_id: bytes, deadline: float) -> Awaitable[None]:
         """Let it empty a table."""
-        return _done(self.ask(Kind.TRUNCATE, encode_write(deadline, table_id), deadline))
+        return self._done(self.tell(Kind.TRUNCATE, encode_write(deadline, table_id)), deadline)
+
+    async def _done(self, answer: "Future[bytes]", deadline: float) -> None:
+        await self._deadlines.wait(answer, deadline)
+
+    async def _page(self, answer: "Future[bytes]", deadline: float) -> Page:
+        return Page.decode(await self._deadlines.wait(answer, deadline))
 
 
-async def _done(answer: Awaitable[bytes]) -> None:
-    await answer
-
-
-async def _page(answer: Awaitable[bytes]) -> Page:
-    return Page.decode(await answer)
+def abandon(works: Iterable[object]) -> None:
+    """Give up results that nobody will wait for; what was sent stays sent."""
+    for work in works:
+        if isinstance(work, Coroutine):
+            work.close()
 
 
 class ReplicaServer:

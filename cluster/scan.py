@@ -15,6 +15,7 @@ from heapq import heapify, heappop, heappush
 from math import isqrt
 from typing import Final
 
+from cluster.replica import abandon
 from storage.slice import Page, PartitionRows, Slice
 
 Fetch = Callable[[Slice], Page | Awaitable[Page]]
@@ -33,18 +34,20 @@ async def merged_page(wanted: Slice, fetches: Sequence[Fetch]) -> Page:
     if not wanted.byte_limit:
         wanted = wanted.changed(byte_limit=PAGE_BYTES_DEFAULT)
     cursors = [_Cursor(fetch, wanted, len(fetches)) for fetch in fetches]
-    for cursor in cursors:
-        cursor.start(wanted.row_limit)
-    for cursor in cursors:
-        await cursor.fill(wanted.row_limit)
-    return await _Merge(wanted, cursors).run()
+    try:
+        for cursor in cursors:
+            cursor.start(wanted.row_limit)
+        for cursor in cursors:
+            await cursor.fill(wanted.row_limit)
+        return await _Merge(wanted, cursors).run()
+    finally:
+        abandon(cursor.answer for cursor in cursors)
 
 
 class _Cursor:
     """One shard's part of the range: what it gave and where it goes on."""
 
     __slots__ = (
-        "_answer",
         "_at",
         "_empty_pages",
         "_fetch",
@@ -52,6 +55,7 @@ class _Cursor:
         "_rows_given",
         "_sources",
         "_wanted",
+        "answer",
     )
 
     def __init__(self, fetch: Fetch, wanted: Slice, sources: int) -> None:
@@ -61,7 +65,7 @@ class _Cursor:
         self._page = Page([], True, wanted.resume_key, wanted.resume_clustering)
         self._at = 0
         self._rows_given = wanted.resume_rows
-        self._answer: Page | Awaitable[Page] | None = None
+        self.answer: Page | Awaitable[Page] | None = None
         self._empty_pages = 0
 
     @property
@@ -99,11 +103,11 @@ class _Cursor:
 
     def start(self, rows_left: int) -> None:
         """Ask the shard for what follows, if nothing is at hand and anything may follow."""
-        if self.has_rows or not self._page.more or self._answer is not None:
+        if self.has_rows or not self._page.more or self.answer is not None:
             return
         key, clustering = self.position
         share = rows_left // self._sources + 2 * isqrt(rows_left) + 1 if rows_left else 0
-        self._answer = self._fetch(
+        self.answer = self._fetch(
             self._wanted.changed(
                 row_limit=min(share, rows_left),
                 byte_limit=max(1, self._wanted.byte_limit // self._sources),
@@ -117,10 +121,10 @@ class _Cursor:
         """Have a partition at hand; `False` if the shard has none for now or none at all."""
         while not self.has_rows and self._page.more and self._empty_pages < EMPTY_PAGES_MAX:
             self.start(rows_left)
-            answer = self._answer
+            answer = self.answer
             assert answer is not None, "the shard was asked"
             page = answer if isinstance(answer, Page) else await answer
-            self._answer = None
+            self.answer = None
             self._turn_to(page)
         return self.has_rows
 

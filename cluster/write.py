@@ -16,6 +16,7 @@ from cluster.errors import (
     WriteFailure,
     WriteTimeout,
 )
+from cluster.replica import abandon
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +66,15 @@ async def all_confirmed(
     unwatched.
     """
     fault = first_fault
-    for part in written:
-        if part is None:
-            continue
-        try:
-            await part
-        except ClusterError as error:
-            fault = fault or error
+    try:
+        for part in written:
+            if part is None:
+                continue
+            try:
+                await part
+            except ClusterError as error:
+                fault = fault or error
+    finally:
+        abandon(written)
     if fault is not None:
         raise terms.error(fault, has_left=bool(written)) from fault

@@ -1,4 +1,6 @@
-"""The messages between the shards of one simulated node: delayed, in order per link, cut by death."""
+"""The messages between the shards of one simulated node: delayed, in order per link, cut by
+death.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,7 @@ class Endpoint:
     def _receive(self, source: Endpoint, number: int, kind: int, payload: bytes) -> None:
         try:
             answer = self._handlers[kind](payload, source.shard)
-        except Exception as error:  # noqa: BLE001 - every failure of a handler is an answer
+        except Exception as error:
             self._answer(source, number, False, encode_fault(error))
             return
         if inspect.isawaitable(answer):
@@ -124,7 +126,7 @@ class Endpoint:
     async def _later(self, source: Endpoint, number: int, answer: Awaitable[bytes]) -> None:
         try:
             content = await answer
-        except Exception as error:  # noqa: BLE001 - every failure of a handler is an answer
+        except Exception as error:
             self._answer(source, number, False, encode_fault(error))
             return
         self._answer(source, number, True, content)
