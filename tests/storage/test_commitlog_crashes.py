@@ -285,3 +285,29 @@ async def check_torn(torn: Image, data: bytes, byte: int) -> None:
         mark = slice(torn.durable, torn.durable + MARK_BYTES)
         assert broken >= torn.durable or data[mark] != torn.data[mark]
     assert found == [start for start in torn.mutations if start < broken]
+
+
+def test_void_segments_never_come_back_once_the_end_is_sealed() -> None:
+    async def test() -> None:
+        first, second = RecordBuffer(), RecordBuffer()
+        first.begin(1, 0)
+        first.append(MUTATION, mutation_of(0))
+        second.begin(2, 0)
+        second.append(MUTATION, mutation_of(1))
+        contents = (first.take() + bytes(500), second.take() + bytes(500))
+        random = Random(5)
+        for second_crash in [number for number in range(1, 40) for _ in range(10)]:
+            disk = SimulatedDisk(random)
+            await disk.make_directory(DIRECTORY)
+            for number, content in enumerate(contents, start=1):
+                path = f"{DIRECTORY}/commitlog-{number:016x}.log"
+                file = await disk.open(path, OpenMode.CREATE)
+                await file.write(0, content)
+                await file.sync()
+            await disk.sync_directory(DIRECTORY)
+            disk = disk.restart(power_cut=True, faults=Faults(crash_at=second_crash))
+            await run_until_crash(disk, recover(disk))
+            _, found = await replayed(disk.restart(power_cut=True))
+            assert found == [0], "the second segment follows a hole"
+
+    asyncio.run(test())
