@@ -26,7 +26,13 @@ from cql.protocol.frame import (
     Frame,
     Reply,
 )
-from cql.protocol.replies import encode_bytes, encode_string, reply_to, supported_reply
+from cql.protocol.replies import (
+    encode_bytes,
+    encode_string,
+    reply_to,
+    rows_reply,
+    supported_reply,
+)
 from cql.protocol.requests import parse_request
 from cql.results import VOID, Result, Rows, SetKeyspace
 from node.session import Session, Stage
@@ -120,6 +126,8 @@ class Dispatch:
             result = handler(request, session, moment)
             if result is VOID:
                 return VOID_REPLY
+            if type(result) is Rows:
+                return rows_reply(request, result, frame.version)
             if isinstance(result, Result):
                 return self._reply(request, result, frame.version, session)
             if isinstance(result, Reply):
@@ -135,7 +143,7 @@ class Dispatch:
     ) -> Reply:
         """The reply that carries a result to a request."""
         if type(result) is Rows:
-            return _rows_reply(request, result, version)
+            return rows_reply(request, result, version)
         if type(result) is SetKeyspace:
             session.keyspace = result.keyspace
         return reply_to(
@@ -254,19 +262,6 @@ def error_reply(
     """The ERROR frame for an exception."""
     body = encode_fault(error, version, knows_rate_limit=knows_rate_limit)
     return Reply(OP_ERROR, body, closes=closes)
-
-
-def _rows_reply(request: requests.Request, rows: Rows, version: int) -> Reply:
-    """Rows, with as much of their metadata as the request and the protocol ask for."""
-    if type(request) is requests.Execute:
-        return reply_to(
-            rows,
-            version,
-            skip_metadata=request.options.skip_metadata and not rows.is_conditional,
-            known_metadata_id=request.metadata_id,
-        )
-    skips = type(request) is requests.Query and request.options.skip_metadata
-    return reply_to(rows, version, skip_metadata=skips)
 
 
 def _is_in_place(opcode: int, stage: Stage) -> bool:

@@ -4,7 +4,8 @@ from uuid import UUID
 
 from cql.protocol.events import Event
 from cql.protocol.frame import Reply
-from cql.results import Result, SchemaChange
+from cql.protocol.requests import Request
+from cql.results import Result, Rows, SchemaChange
 from cql.types.catalog import CqlType
 
 METADATA_KEPT_MAX: Final = 1024
@@ -28,6 +29,7 @@ def wrap(
     warnings: Sequence[str] = (),
     payload: Mapping[str, bytes] | None = None,
 ) -> Reply: ...
+def rows_reply(request: Request, rows: Rows, version: int) -> Reply: ...
 def encode_result(
     result: Result,
     version: int,

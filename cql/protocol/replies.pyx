@@ -3,8 +3,9 @@
 Encoded metadata is kept per (columns, version): a plan's columns are one tuple for its whole life.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
 from ipaddress import ip_address
 
@@ -15,7 +16,6 @@ from cql.protocol.frame import (
     FLAG_TRACING,
     FLAG_WARNING,
     OP_EVENT,
-    OP_RESULT,
     OP_SUPPORTED,
 )
 from cql.results import (
@@ -39,6 +39,10 @@ from cql.types.catalog import (
 )
 
 from cql.protocol.frame cimport Reply
+from cql.protocol.requests cimport Execute, Query
+
+cdef enum:
+    OP_RESULT = 0x08
 
 cdef enum:
     KIND_VOID = 1
@@ -171,6 +175,30 @@ def wrap(int opcode, bytes body, int version, *, tracing_id=None, warnings=(), p
     return Reply(opcode, b"".join(parts), flags=flags)
 
 
+cpdef Reply rows_reply(object request, object rows, int version):
+    """The reply that carries rows to a request: hot path of every SELECT."""
+    cdef Execute execute
+    cdef bint skips = False
+    cdef bytes known_metadata_id = None
+    if type(request) is Execute:
+        execute = request
+        skips = execute.options.skip_metadata and not rows.is_conditional
+        known_metadata_id = execute.metadata_id
+    elif type(request) is Query:
+        skips = (<Query>request).options.skip_metadata
+    cdef bytes body = encode_rows(rows, version, skips, known_metadata_id)
+    if rows.tracing_id is None and not rows.warnings:
+        return plain_reply(OP_RESULT, body)
+    return wrap(OP_RESULT, body, version, tracing_id=rows.tracing_id, warnings=rows.warnings)
+
+
+cdef inline Reply plain_reply(int opcode, bytes body):
+    cdef Reply reply = Reply.__new__(Reply)
+    reply.opcode = opcode
+    reply.body = body
+    return reply
+
+
 def encode_result(
     result,
     int version,
@@ -213,6 +241,8 @@ cdef bytes encode_rows(object rows, int version, bint skips, bytes known_metadat
     if is_changed:
         skips = False
         flags |= METADATA_CHANGED
+    elif rows.paging_state is None:
+        return join_rows(head_of(columns, version, skips), rows.row_count, rows.data)
     if rows.paging_state is not None:
         flags |= MORE_PAGES
     if skips:
@@ -231,6 +261,34 @@ cdef bytes encode_rows(object rows, int version, bint skips, bytes known_metadat
             rows.data,
         )
     )
+
+
+cdef bytes head_of(object columns, int version, bint skips):
+    """All that precedes the row count when there is no further page and no changed metadata."""
+    cdef Metadata metadata = metadata_of(columns)
+    cdef int key = version * 2 + skips
+    cdef bytes head = metadata.heads.get(key)
+    if head is None:
+        flags = (GLOBAL_TABLE if is_of_one_table(columns) else 0) | (NO_METADATA if skips else 0)
+        encoded = b"" if skips else encode_columns(columns, version)
+        head = pack_int(KIND_ROWS) + pack_int(flags) + pack_int(len(columns)) + encoded
+        metadata.heads[key] = head
+    return head
+
+
+cdef bytes join_rows(bytes head, unsigned int row_count, bytes data):
+    """The head, the row count and the rows, in one allocation."""
+    cdef Py_ssize_t first = PyBytes_GET_SIZE(head)
+    cdef Py_ssize_t second = PyBytes_GET_SIZE(data)
+    cdef bytes body = PyBytes_FromStringAndSize(NULL, first + 4 + second)
+    cdef uint8_t* to = <uint8_t*>PyBytes_AS_STRING(body)
+    memcpy(to, PyBytes_AS_STRING(head), first)
+    to[first] = row_count >> 24
+    to[first + 1] = (row_count >> 16) & 0xFF
+    to[first + 2] = (row_count >> 8) & 0xFF
+    to[first + 3] = row_count & 0xFF
+    memcpy(to + first + 4, PyBytes_AS_STRING(data), second)
+    return body
 
 
 cdef bytes encode_prepared(
@@ -267,7 +325,8 @@ cdef class Metadata:
 
     cdef object columns
     cdef bytes id
-    cdef dict encoded
+    cdef dict encoded  # version to the columns' bytes
+    cdef dict heads  # (version, are they left out) to what precedes a last page's row count
     cdef int is_global  # -1: not known yet
 
 
@@ -280,6 +339,7 @@ cdef Metadata metadata_of(object columns):
         found = Metadata.__new__(Metadata)
         found.columns = columns
         found.encoded = {}
+        found.heads = {}
         found.is_global = -1
         kept_metadata[id(columns)] = found
     return found
