@@ -11,7 +11,10 @@ from cql.selection import Frame, Selection
 
 
 class GroupedRows:
-    """Takes rows in key order and gives the result row of each group when the next one begins."""
+    """Takes rows in key order and gives the result row of each group when the next one begins.
+
+    `resumed` is a partition and how many of its groups an earlier page has shown.
+    """
 
     def __init__(
         self,
@@ -19,6 +22,7 @@ class GroupedRows:
         group: GroupKey | None,
         binding: Binding,
         partition_limit: int = 0,
+        resumed: tuple[bytes, int] = (b"", 0),
     ) -> None:
         self._selection = selection
         self._group = group
@@ -27,8 +31,7 @@ class GroupedRows:
         self._name: Any = None
         self._first: FetchedRow | None = None
         self._states: list[Any] = []
-        self._partition = b""
-        self._given = 0
+        self._partition, self._given = resumed
         self.last_row: FetchedRow | None = None
 
     def add(self, row: FetchedRow) -> list[bytes | None] | None:

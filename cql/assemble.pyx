@@ -350,11 +350,6 @@ cdef bytes sized(bytes value):
     return PyBytes_FromStringAndSize(<const char *>head, 4) + value
 
 
-def pack_clustering(list values):
-    """The hidden cell's content: every clustering value with its length."""
-    return b"".join([sized(value) for value in values])
-
-
 def raw_clustering(bytes row):
     """The clustering values in the hidden cell of `row`."""
     cdef CellCursor cursor = CellCursor()

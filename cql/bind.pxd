@@ -2,6 +2,10 @@
 
 from libc.stdint cimport int64_t
 
+from cql.types.ordering cimport ClusteringCodec
+from storage.mutation cimport Mutation
+from storage.row cimport RowBuilder
+
 
 cdef enum Source:
     CONSTANT = 0   # known when the statement was planned
@@ -40,8 +44,9 @@ cdef class KeyTemplate:
 cdef class ClusteringTemplate:
     cdef readonly tuple slots
     cdef readonly tuple names
-    cdef readonly object codec   # ClusteringCodec of the table
+    cdef readonly ClusteringCodec codec   # of the table
 
+    cpdef list values(self, Binding binding)  # raises InvalidRequest
     cpdef bytes bind(self, Binding binding)  # clustering bytes; raises InvalidRequest
 
 
@@ -50,16 +55,28 @@ cdef class SetCell:
     cdef readonly Slot slot
     cdef readonly bint needs_read  # always False
 
-    cpdef object apply(self, object builder, Binding binding)
+    cpdef int apply(self, RowBuilder builder, Binding binding) except -1
 
 
 cdef class RowTemplate:
     cdef readonly bint marker        # an INSERT marks the row as existing
     cdef readonly tuple operations   # sorted by column id; SetCell or anything with `apply`
     cdef readonly bint lossy         # the clustering's values are stored in the hidden cell too
+    cdef RowBuilder builder          # used anew by each bind, which runs to its end without waiting
 
     cpdef bytes bind(self, Binding binding, bytes raw_clustering)
 
 
+cdef class OneRow:
+    cdef readonly bytes table_id
+    cdef readonly KeyTemplate key
+    cdef readonly ClusteringTemplate clustering
+    cdef readonly RowTemplate row
+    cdef readonly RowTemplate static_row   # None when no static column is written
+
+    cpdef Mutation bind(self, Binding binding)  # raises InvalidRequest
+
+
 cpdef bytes partition_key(list components)
 cpdef bytes key_value(Slot slot, Binding binding, str name)
+cpdef bytes pack_clustering(list values)

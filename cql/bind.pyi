@@ -2,6 +2,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from cql.types.catalog import CqlType
+from cql.types.ordering import ClusteringCodec
+from storage.mutation import Mutation
 
 class Slot:
     source: int
@@ -53,8 +55,8 @@ class KeyTemplate:
 class ClusteringTemplate:
     slots: tuple[Slot, ...]
     names: tuple[str, ...]
-    codec: Any
-    def __init__(self, slots: tuple[Slot, ...], names: tuple[str, ...], codec: Any) -> None: ...
+    codec: ClusteringCodec
+    def __init__(self, slots: tuple[Slot, ...], names: tuple[str, ...], codec: ClusteringCodec) -> None: ...
     def values(self, binding: Binding) -> list[bytes]: ...
     def bind(self, binding: Binding) -> bytes: ...
 
@@ -74,5 +76,22 @@ class RowTemplate:
     ) -> None: ...
     def bind(self, binding: Binding, raw_clustering: bytes) -> bytes: ...
 
+class OneRow:
+    table_id: bytes
+    key: KeyTemplate
+    clustering: ClusteringTemplate
+    row: RowTemplate
+    static_row: RowTemplate | None
+    def __init__(
+        self,
+        table_id: bytes,
+        key: KeyTemplate,
+        clustering: ClusteringTemplate,
+        row: RowTemplate,
+        static_row: RowTemplate | None,
+    ) -> None: ...
+    def bind(self, binding: Binding) -> Mutation: ...
+
 def partition_key(components: Sequence[bytes]) -> bytes: ...
 def key_value(slot: Slot, binding: Binding, name: str) -> bytes: ...
+def pack_clustering(values: list[bytes]) -> bytes: ...

@@ -1,13 +1,19 @@
 """Plan + values -> partition key, clustering and row bytes: the hot path of a prepared write."""
 
-from cluster.token import decorate
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t
+
+from cluster.token cimport decorate
+from cql.types.codec cimport validate
+from cql.types.ordering cimport ClusteringCodec
+from storage.mutation cimport Mutation, MutationBuilder
+from storage.row cimport RowBuilder
+
 from cql.errors import InvalidRequest
 from cql.protocol.requests import UNSET as _UNSET
-from cql.types.codec import validate as _validate
-from storage.row import RowBuilder
 
 cdef object UNSET = _UNSET
-cdef object validate = _validate
+cdef Py_ssize_t EMPTY_ROW_BYTES = 9
 cdef Py_ssize_t KEY_BYTES_MAX = 65535
 cdef int64_t EXPIRY_MAX = 0xFFFFFFFE
 
@@ -106,7 +112,7 @@ cpdef bytes partition_key(list components):
     else:
         parts = []
         for part in components:
-            size = len(part)
+            size = PyBytes_GET_SIZE(part)
             if size > KEY_BYTES_MAX:
                 raise InvalidRequest(
                     f"Key length of {size} is longer than maximum of {KEY_BYTES_MAX}"
@@ -138,12 +144,12 @@ cdef class KeyTemplate:
 cdef class ClusteringTemplate:
     """The slots of a whole clustering key."""
 
-    def __init__(self, tuple slots, tuple names, object codec):
+    def __init__(self, tuple slots, tuple names, ClusteringCodec codec):
         self.slots = slots
         self.names = names
         self.codec = codec
 
-    def values(self, Binding binding):
+    cpdef list values(self, Binding binding):
         """The values of the clustering columns, checked."""
         cdef Py_ssize_t i
         cdef list values = []
@@ -152,6 +158,8 @@ cdef class ClusteringTemplate:
         return values
 
     cpdef bytes bind(self, Binding binding):
+        if not self.slots:
+            return b""
         return self.codec.encode(self.values(binding))
 
 
@@ -163,18 +171,21 @@ cdef class SetCell:
         self.slot = slot
         self.needs_read = False
 
-    cpdef object apply(self, object builder, Binding binding):
+    cpdef int apply(self, RowBuilder builder, Binding binding) except -1:
         cdef object value = self.slot.resolve(binding)
+        cdef bytes data
         if value is UNSET:
-            return
+            return 0
         if value is None:
-            builder.tombstone(self.column_id, binding.timestamp_us, binding.wall_s)
-        elif binding.ttl:
-            builder.expiring_cell(
-                self.column_id, binding.timestamp_us, binding.ttl, expiry_of(binding), value
+            return builder.put_tombstone(
+                self.column_id, binding.timestamp_us, <uint32_t>binding.wall_s
             )
-        else:
-            builder.cell(self.column_id, binding.timestamp_us, value)
+        data = value
+        return builder.put_value(
+            self.column_id, binding.timestamp_us, <uint32_t>binding.ttl,
+            <uint32_t>expiry_of(binding),
+            <const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data),
+        )
 
 
 cdef class RowTemplate:
@@ -184,21 +195,65 @@ cdef class RowTemplate:
         self.marker = marker
         self.operations = operations
         self.lossy = lossy
+        self.builder = RowBuilder()
 
     cpdef bytes bind(self, Binding binding, bytes raw_clustering):
         """The row's bytes; empty when there is nothing to write."""
+        cdef RowBuilder builder = self.builder
         cdef object operation
         cdef bytes row
-        builder = RowBuilder()
-        builder.begin(binding.timestamp_us, self.marker, binding.ttl, expiry_of(binding))
+        builder.start(
+            binding.timestamp_us, self.marker, <uint32_t>binding.ttl, <uint32_t>expiry_of(binding)
+        )
         if self.lossy:
-            builder.cell(0, binding.timestamp_us, raw_clustering)
+            builder.put_value(
+                0, binding.timestamp_us, 0, 0,
+                <const uint8_t *>PyBytes_AS_STRING(raw_clustering),
+                PyBytes_GET_SIZE(raw_clustering),
+            )
         for operation in self.operations:
             if type(operation) is SetCell:
                 (<SetCell>operation).apply(builder, binding)
             else:
                 operation.apply(builder, binding)
         row = builder.finish()
-        if not self.marker and len(row) <= 9:
+        if not self.marker and PyBytes_GET_SIZE(row) <= EMPTY_ROW_BYTES:
             return b""
         return row
+
+
+cdef class OneRow:
+    """A statement that writes one row of one partition, and perhaps its static row."""
+
+    def __init__(self, bytes table_id, KeyTemplate key, ClusteringTemplate clustering,
+                 RowTemplate row, RowTemplate static_row):
+        self.table_id = table_id
+        self.key = key
+        self.clustering = clustering
+        self.row = row
+        self.static_row = static_row
+
+    cpdef Mutation bind(self, Binding binding):
+        cdef MutationBuilder builder = MutationBuilder(self.table_id, self.key.bind(binding))
+        cdef list values
+        if self.row.lossy:
+            values = self.clustering.values(binding)
+            builder.row(
+                self.clustering.codec.encode(values),
+                self.row.bind(binding, pack_clustering(values)),
+            )
+        else:
+            builder.row(self.clustering.bind(binding), self.row.bind(binding, b""))
+        if self.static_row is not None:
+            builder.row(b"", self.static_row.bind(binding, b""))
+        return builder.finish()
+
+
+cpdef bytes pack_clustering(list values):
+    """The hidden cell's content: every clustering value with its length."""
+    cdef bytes value
+    cdef list parts = []
+    for value in values:
+        parts.append((<object>PyBytes_GET_SIZE(value)).to_bytes(4, "big"))
+        parts.append(value)
+    return b"".join(parts)

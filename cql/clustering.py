@@ -35,6 +35,7 @@ class ClusteringRanges:
         self._whole = WHOLE_WITHOUT_STATIC if has_static else WHOLE
         self._choices: list[tuple[int, Choice]] = []
         self._slots: list[Slot] = []
+        self._template: ClusteringTemplate | None = None
         self._slice_columns: tuple[Column, ...] = ()
         self._lower: tuple[Slice, bool] | None = None
         self._upper: tuple[Slice, bool] | None = None
@@ -68,6 +69,11 @@ class ClusteringRanges:
         return not self._choices and not self._slice_columns
 
     @property
+    def ranges_of_all(self) -> tuple[Range, ...]:
+        """The ranges of a whole partition."""
+        return self._whole
+
+    @property
     def has_slice(self) -> bool:
         """Whether an inequality restricts the columns."""
         return bool(self._slice_columns)
@@ -80,14 +86,14 @@ class ClusteringRanges:
     @property
     def template(self) -> ClusteringTemplate | None:
         """The slots of a full clustering key, when each column is equal to one value."""
-        if len(self._slots) != len(self.columns) or self._slice_columns:
-            return None
-        names = tuple(column.name for column in self.columns)
-        return ClusteringTemplate(tuple(self._slots), names, self._codec)
+        return self._template
 
-    def prefixes(self, binding: Binding) -> list[bytes]:
-        """The encoded values of the columns with choices, sorted, each once."""
-        return [prefix for prefix, _ in self.prefix_values(binding)]
+    def finish(self) -> ClusteringRanges:
+        """Nothing more is added; what can be prepared is prepared."""
+        if len(self._slots) == len(self.columns) and not self._slice_columns:
+            names = tuple(column.name for column in self.columns)
+            self._template = ClusteringTemplate(tuple(self._slots), names, self._codec)
+        return self
 
     def prefix_values(self, binding: Binding) -> list[tuple[bytes, list[bytes]]]:
         """The same, with the values themselves."""
@@ -104,6 +110,9 @@ class ClusteringRanges:
         """Sorted disjoint ranges of the wanted rows; empty when there can be none."""
         if self.is_whole:
             return self._whole
+        if self._template is not None:
+            row = self._template.bind(binding)
+            return ((row, row + b"\x00"),)
         result: list[Range] = []
         for prefix, values in self.prefix_values(binding):
             if self._slice_columns:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from cql.types.catalog import INT, CqlType, ListType, MapType, UserType
 from cql.types.codec import unpack_list, unpack_map, unpack_tuple
 from cql.types.ordering import compare
 
-_ORDERED = {
+_ORDERED: dict[Operator, Callable[[int], bool]] = {
     Operator.LT: lambda order: order < 0,
     Operator.LTE: lambda order: order <= 0,
     Operator.GT: lambda order: order > 0,

@@ -1,4 +1,4 @@
-"""What statements may draw on besides their values: random numbers and time UUIDs that never repeat."""
+"""What statements draw on besides their values: chance, and time UUIDs that never repeat."""
 
 from __future__ import annotations
 

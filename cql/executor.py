@@ -44,7 +44,6 @@ from cql.steps import Steps, drive
 from cql.types.codec import decode_duration
 from cql.write_planner import check_batch
 from cql.writing import (
-    mutation_of_row,
     mutations_after_reading,
     mutations_of,
     set_times,
@@ -140,6 +139,10 @@ class Timeouts:
     truncate: float = 60.0
 
 
+DEFAULT_TIMEOUTS = Timeouts()
+DEFAULT_GUARD = BatchGuard()
+
+
 class Executor:
     """Runs the statements of one shard."""
 
@@ -152,8 +155,8 @@ class Executor:
         *,
         chance: random.Random,
         paging_key: bytes,
-        timeouts: Timeouts = Timeouts(),
-        guard: BatchGuard = BatchGuard(),
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        guard: BatchGuard = DEFAULT_GUARD,
     ) -> None:
         self._holder = schema_holder
         self._prepared = prepared
@@ -295,13 +298,22 @@ class Executor:
         binding = self._binding(values, options, moment)
         level = LEVELS[options.consistency]
         check_read_level(level)
-        is_range = plan.restrictions.key.is_range
+        is_range = plan.restrictions.key.template is None and plan.restrictions.key.is_range
         usual = self._timeouts.range if is_range else self._timeouts.read
         deadline = self._deadline(plan.timeout, binding, moment, usual)
         if level.is_serial and is_range:
             raise InvalidRequest(
                 "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time"
             )
+        first = None
+        if plan.by_key is not None and options.paging_state is None:
+            wanted = plan.by_key.slice(binding, options.page_size)
+            if wanted is None:
+                return plan.by_key.rows(None)
+            replication = self._ports.replication(plan.table.keyspace)
+            first = self._coordinator.read(wanted, replication, level, binding.wall_s, deadline)
+            if type(first) is Page and not first.more:
+                return plan.by_key.rows(first)
         return self._selects.run(
             plan,
             binding,
@@ -309,6 +321,7 @@ class Executor:
             options.page_size,
             options.paging_state,
             query_id,
+            first,
         )
 
     def _reader(
@@ -328,18 +341,11 @@ class Executor:
         level = LEVELS[options.consistency]
         binding = self._binding(values, options, moment)
         set_times(plan, plan.times, binding)
-        if (
-            plan.conditions is None
-            and plan.one_row is not None
-            and plan.row is not None
-            and plan.one_key is not None
-            and not plan.is_counter
-            and not plan.needs_read
-        ):
+        if plan.one is not None:
             check_write_level(level)
             deadline = self._deadline(plan.times.timeout, binding, moment, self._timeouts.write)
             written = self._coordinator.write(
-                mutation_of_row(plan, binding),
+                plan.one.bind(binding),
                 self._ports.replication(plan.table.keyspace),
                 level,
                 deadline,

@@ -44,7 +44,7 @@ Part = Callable[["bytes | None", Frame], "bytes | None"]
 
 
 class Expressions:
-    """Compiles the expressions of one SELECT; what they read is added to `fetch` and `aggregates`."""
+    """Compiles the expressions of one SELECT; adds what they read to `fetch` and `aggregates`."""
 
     def __init__(self, fetch: Fetch, aggregates: list[Aggregate], scope: Scope) -> None:
         self.fetch = fetch

@@ -1,7 +1,7 @@
 """What SET and the columns of DELETE do to a row: one class for each kind of change.
 
-An operation adds its cells to a row that is being built (`apply`). Some must see what is stored first
-(`needs_read`): they find the old elements of their column in `binding.found`.
+An operation adds its cells to a row that is being built (`apply`). Some must see what is stored
+first (`needs_read`): they find the old elements of their column in `binding.found`.
 """
 
 from __future__ import annotations

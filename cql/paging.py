@@ -1,8 +1,8 @@
 """Signed paging state: where a SELECT goes on, as bytes that a client cannot forge.
 
-A state names the statement it belongs to, so that one taken from another query is refused instead of
-answering nonsense. It holds nothing of the node which wrote it: any node with the same key takes it,
-also after a restart.
+A state names the statement it belongs to, so that one taken from another query is refused instead
+of answering nonsense. It holds nothing of the node which wrote it: any node with the same key takes
+it, also after a restart.
 """
 
 import hmac
@@ -22,9 +22,9 @@ _HEAD = struct.Struct(">BQII")
 class Position:
     """What has been given so far and where to go on.
 
-    key: decorated key of the last partition touched. clustering: the last row given of it; empty when
-    that partition is finished. remaining: rows which LIMIT still allows. in_partition: rows of the
-    partition already given, for PER PARTITION LIMIT.
+    key: decorated key of the last partition touched. clustering: the last row given of it; empty
+    when that partition is finished. remaining: rows which LIMIT still allows. in_partition: rows of
+    the partition already given, for PER PARTITION LIMIT.
     """
 
     key: bytes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from cql.bind import ClusteringTemplate, KeyTemplate, RowTemplate, Slot
+from cql.bind import OneRow, RowTemplate, Slot
 from cql.clustering import ClusteringRanges
 from cql.parser import tree
 from cql.results import ColumnSpec
@@ -15,6 +15,7 @@ from cql.types.ordering import ClusteringCodec
 
 if TYPE_CHECKING:
     from cql.conditions import Conditions
+    from cql.reading import RowsByKey
     from cql.restrictions import KeyRestriction, Restrictions
     from cql.selection import Selection
 
@@ -58,8 +59,8 @@ class TimeSlots:
 class WritePlan(Plan):
     """One INSERT, UPDATE or DELETE.
 
-    `row` and `static_row` are the cells to write; both None for a DELETE of whole rows. `one_key`
-    and `one_row` are set when the statement touches exactly one partition, exactly one row.
+    `row` and `static_row` are the cells to write; both None for a DELETE of whole rows. `one` is
+    set when the statement writes exactly one row and needs nothing else: the hot path.
     """
 
     kind: WriteKind
@@ -68,8 +69,7 @@ class WritePlan(Plan):
     codec: ClusteringCodec
     key: KeyRestriction
     clustering: ClusteringRanges
-    one_key: KeyTemplate | None
-    one_row: ClusteringTemplate | None
+    one: OneRow | None
     row: RowTemplate | None
     static_row: RowTemplate | None
     times: TimeSlots
@@ -131,6 +131,8 @@ class SelectPlan(Plan):
     """Ids of the cells to read."""
     bypass_cache: bool = False
     timeout: Slot | None = None
+    by_key: RowsByKey | None = None
+    """The short way, when one partition is read and nothing computed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

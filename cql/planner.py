@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 from cql.errors import InvalidRequest
 from cql.parser import tree
 from cql.plan import DescribePlan, Plan, RolePlan, SchemaPlan, TruncatePlan, UsePlan
+from cql.reading import rows_by_key
 from cql.schema import Schema
 from cql.select_planner import plan_select
 from cql.terms import Scope
@@ -18,7 +20,8 @@ def plan(statement: tree.Statement, schema: Schema, keyspace: str | None) -> Pla
     scope = Scope(schema, keyspace)
     match statement:
         case tree.Select():
-            return plan_select(statement, scope)
+            select = plan_select(statement, scope)
+            return replace(select, by_key=rows_by_key(select))
         case tree.Insert() | tree.InsertJson() | tree.Update() | tree.Delete():
             return plan_write(statement, scope)
         case tree.Batch():
@@ -32,7 +35,7 @@ def plan(statement: tree.Statement, schema: Schema, keyspace: str | None) -> Pla
         case tree.Describe():
             return DescribePlan(statement=statement)
     if isinstance(statement, get_args(tree.RoleStatement)):
-        return RolePlan(statement=statement)  # type: ignore[arg-type]
+        return RolePlan(statement=statement)
     return SchemaPlan(statement=statement)  # type: ignore[arg-type]
 
 

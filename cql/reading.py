@@ -1,4 +1,4 @@
-"""Runs a SELECT: slices to the coordinator, pages back, rows out, a page of the result at a time."""
+"""Runs a SELECT: slices to the coordinator, pages back, rows out, one page of them at a time."""
 
 from __future__ import annotations
 
@@ -58,18 +58,7 @@ class Run:
     assembler: Assembler = field(init=False)
 
     def __post_init__(self) -> None:
-        plan = self.plan
-        selection = plan.selection
-        self.assembler = Assembler(
-            selection.layout,
-            selection.outputs or (),
-            len(plan.table.partition_key),
-            plan.codec,
-            plan.codec.is_lossy,
-            plan.is_counter,
-            selection.needs_times,
-            self.binding.wall_s,
-        )
+        self.assembler = assembler_of(self.plan, self.binding.wall_s)
 
     @property
     def is_done(self) -> bool:
@@ -143,6 +132,78 @@ class Run:
         return Position(last_key, b"", self.remaining)
 
 
+class RowsByKey:
+    """A SELECT of one partition whose columns only have to be copied: the hot path.
+
+    Its assembler serves one execution after the other, because nothing waits in between.
+    """
+
+    __slots__ = ("_assembler", "_key", "_plan", "_whole")
+
+    def __init__(self, plan: SelectPlan) -> None:
+        assert plan.restrictions.key.template is not None, "it reads one partition"
+        self._plan = plan
+        self._key = plan.restrictions.key.template
+        clustering = plan.restrictions.clustering
+        self._whole = clustering.ranges_of_all if clustering.is_whole else None
+        self._assembler = assembler_of(plan, 0)
+
+    def slice(self, binding: Binding, page_size: int) -> Slice | None:
+        """What to read; None when nothing can match."""
+        plan = self._plan
+        ranges = self._whole
+        if ranges is None:
+            ranges = plan.restrictions.clustering.ranges(binding)
+            if not ranges:
+                return None
+        return Slice(
+            plan.table_id,
+            key=self._key.bind(binding),
+            ranges=ranges,
+            static=plan.has_static,
+            reverse=plan.is_reversed,
+            columns=plan.columns,
+            row_limit=page_size if page_size > 0 else 0,
+            byte_limit=PAGE_BYTES_MAX,
+            distinct=plan.is_distinct,
+            bypass_cache=plan.bypass_cache,
+        )
+
+    def rows(self, page: Page | None) -> Rows:
+        """The answer when one page is all of it."""
+        assembler, plan = self._assembler, self._plan
+        if page is not None:
+            for partition in page.partitions:
+                assembler.add_partition(partition)
+        data, count = assembler.take()
+        return Rows(plan.result_columns, count, data, None, plan.metadata_id)
+
+
+def rows_by_key(plan: SelectPlan) -> RowsByKey | None:
+    """The short way for a plan, if it may take it."""
+    plain = plan.selection.outputs is not None and not plan.sorts_partitions
+    if not plain or plan.restrictions.key.template is None or plan.table.is_virtual:
+        return None
+    if plan.limit is not None or plan.partition_limit is not None:
+        return None
+    return RowsByKey(plan)
+
+
+def assembler_of(plan: SelectPlan, wall_s: int) -> Assembler:
+    """A new assembler for the rows of a plan."""
+    selection = plan.selection
+    return Assembler(
+        selection.layout,
+        selection.outputs or (),
+        len(plan.table.partition_key),
+        plan.codec,
+        plan.codec.is_lossy,
+        plan.is_counter,
+        selection.needs_times,
+        wall_s,
+    )
+
+
 class SelectRunner:
     """Runs SELECT plans."""
 
@@ -157,8 +218,12 @@ class SelectRunner:
         page_size: int,
         paging_state: bytes | None,
         query_id: bytes,
+        first: Page | Awaitable[Page] | None = None,
     ) -> Rows | Awaitable[Rows]:
-        """The rows, or one page of them, at once when nothing has to be waited for."""
+        """The rows, or one page of them, at once when nothing has to be waited for.
+
+        `first` is the answer to the first slice, when it has been read already.
+        """
         targets, ranges = self._wanted(plan, binding)
         limit = positive(plan.limit, binding)
         run = Run(
@@ -175,7 +240,7 @@ class SelectRunner:
         if paging_state is not None and page_size > 0 and targets:
             run.resume_at(self._states.decode(query_id, paging_state))
         if plan.selection.outputs is not None and not plan.sorts_partitions:
-            return drive(self._plain(run))
+            return drive(self._plain(run, first))
         if plan.sorts_partitions:
             self._check_sort(run)
             return drive(self._sorted(run))
@@ -206,7 +271,7 @@ class SelectRunner:
 
     # ---------------------------------------------------------------- rows as they lie
 
-    def _plain(self, run: Run) -> Steps[Rows]:
+    def _plain(self, run: Run, first: Page | Awaitable[Page] | None) -> Steps[Rows]:
         """Rows whose columns only have to be copied."""
         assembler = run.assembler
         key = b""
@@ -216,7 +281,10 @@ class SelectRunner:
             if run.is_paged:
                 limit = min(run.page_size - before, run.remaining)
             resumed = run.resume_key
-            page = yield run.read(run.plan.table, run.slice(limit, run.partition_limit))
+            if first is None:
+                page = yield run.read(run.plan.table, run.slice(limit, run.partition_limit))
+            else:
+                page, first = (yield first), None
             for partition in page.partitions:
                 key = partition.key
                 if partition.rows or key != resumed:
@@ -312,7 +380,13 @@ class SelectRunner:
         """Aggregates, over everything or for each group."""
         plan = run.plan
         filters = bind_filters(plan.restrictions.filters, plan.filter_columns, run.binding)
-        groups = GroupedRows(plan.selection, plan.group, run.binding, run.partition_limit)
+        groups = GroupedRows(
+            plan.selection,
+            plan.group,
+            run.binding,
+            run.partition_limit,
+            (run.resume_key, run.resume_rows),
+        )
         while not run.is_done:
             batch = yield from self._batch(run, INTERNAL_ROWS)
             for row in batch:

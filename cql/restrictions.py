@@ -603,7 +603,7 @@ class _Reader:
                 ranges.set_slice(entry.columns, entry.lower, entry.upper)
                 seekable = False
             position += len(entry.columns) if entry.columns[0] is column else 1
-        return ranges
+        return ranges.finish()
 
     def _refuse_gap(self, position: int) -> None:
         if self.allow_filtering:

@@ -10,8 +10,8 @@ from cql.plan import GroupKey, SelectPlan
 from cql.restrictions import Restrictions, analyse, find_column
 from cql.results import ColumnSpec, result_metadata_id
 from cql.schema import Column, Table
-from cql.selection import Aggregate, Evaluate, Fetch, Selection, column_value
 from cql.select_json import json_expression
+from cql.selection import Aggregate, Evaluate, Fetch, Selection, column_value
 from cql.terms import Scope, prepare
 from cql.types.catalog import INT, TEXT
 from cql.write_planner import codec_of, plan_times
@@ -20,8 +20,8 @@ ORDER_NEEDS_KEY = (
     "ORDER BY is only supported when the partition key is restricted by an EQ or an IN."
 )
 ORDER_OF_KEY = (
-    "Order by currently only supports the ordering of columns following their declared order in the "
-    "PRIMARY KEY"
+    "Order by currently only supports the ordering of columns following their declared order in "
+    "the PRIMARY KEY"
 )
 GROUP_OF_KEY = (
     "Group by currently only support groups of columns following their declared order in the "
@@ -58,7 +58,7 @@ class _SelectPlanner:
         )
         if statement.distinct:
             self._check_distinct(restrictions)
-        self._check_static(columns, restrictions)
+        self._check_static(restrictions)
         group = self._group(restrictions)
         is_reversed = self._order(restrictions)
         sorts = bool(statement.order_by) and restrictions.has_key_in
@@ -200,13 +200,13 @@ class _SelectPlanner:
                     f"(missing {column.name})"
                 )
 
-    def _check_static(self, columns: list[Column] | None, restrictions: Restrictions) -> None:
+    def _check_static(self, restrictions: Restrictions) -> None:
         kinds = {column.kind for column in self.fetch.columns}
-        if "static" in kinds and kinds <= {"static", "partition_key"} and self.statement.selectors:
-            if not restrictions.clustering.is_whole:
-                raise InvalidRequest(
-                    "Cannot restrict clustering columns when selecting only static columns"
-                )
+        only_static = "static" in kinds and kinds <= {"static", "partition_key"}
+        if only_static and self.statement.selectors and not restrictions.clustering.is_whole:
+            raise InvalidRequest(
+                "Cannot restrict clustering columns when selecting only static columns"
+            )
 
     def _order(self, restrictions: Restrictions) -> bool:
         """Whether rows are read backwards; InvalidRequest for an order that rows do not have."""

@@ -1,4 +1,4 @@
-"""The selected expressions of a SELECT -> fetched columns and how each result column is computed."""
+"""What a SELECT shows: fetched columns, and how each result column is computed from them."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Aggregate:
 class Selection:
     """What a SELECT shows.
 
-    `outputs` are fetched columns, when nothing must be computed; `expressions` otherwise compute the
-    result columns, after `aggregates` when there are any.
+    `outputs` are fetched columns, when nothing must be computed; `expressions` otherwise compute
+    the result columns, after `aggregates` when there are any.
     """
 
     specs: tuple[ColumnSpec, ...]

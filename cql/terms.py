@@ -236,7 +236,11 @@ def _set(items: tuple[tree.Term, ...], receiver: ColumnSpec, scope: Scope) -> Sl
 
 def sorted_values(type_: CqlType, values: list[bytes]) -> list[bytes]:
     """The values in the type's order, equal ones once."""
-    ordered = sorted(values, key=cmp_to_key(lambda a, b: compare(type_, a, b)))
+
+    def order(a: bytes, b: bytes) -> int:
+        return compare(type_, a, b)
+
+    ordered = sorted(values, key=cmp_to_key(order))
     return [
         value
         for i, value in enumerate(ordered)

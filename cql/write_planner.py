@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from cql.bind import KeyTemplate, RowTemplate, SetCell, Slot
+from cql.bind import KeyTemplate, OneRow, RowTemplate, SetCell, Slot
 from cql.clustering import ClusteringRanges
 from cql.conditions import Conditions, plan_conditions
 from cql.errors import InvalidRequest
@@ -92,6 +92,7 @@ class _InsertPlanner:
         if whole_key:
             for column in table.clustering:
                 clustering.add_slot(column, self.keys[column.name])
+        clustering.finish()
         key = KeyTemplate(
             tuple(self.keys[c.name] for c in table.partition_key),
             tuple(c.name for c in table.partition_key),
@@ -265,6 +266,13 @@ def _finish(
         row = RowTemplate(False, regular, False)
     template = key.template
     slots = template.slots if template is not None else ()
+    static_row = RowTemplate(False, static) if static else None
+    needs_read = any(operation.needs_read for _, operation in operations)
+    one = None
+    exact = clustering.template if writes_row else None
+    is_plain = conditions is None and not needs_read and not table.is_counter
+    if is_plain and template is not None and exact is not None and row is not None:
+        one = OneRow(table.id.bytes, template, exact, row, static_row)
     return WritePlan(
         bind_specs=_specs(scope),
         pk_indices=_markers(slots),
@@ -276,14 +284,13 @@ def _finish(
         codec=codec,
         key=key,
         clustering=clustering,
-        one_key=template,
-        one_row=clustering.template if writes_row else None,
+        one=one,
         row=row,
-        static_row=RowTemplate(False, static) if static else None,
+        static_row=static_row,
         times=times,
         conditions=conditions,
         is_counter=table.is_counter,
-        needs_read=any(operation.needs_read for _, operation in operations),
+        needs_read=needs_read,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from cql.assemble import pack_clustering, sort_elements
-from cql.bind import Binding, RowTemplate
+from cql.assemble import sort_elements
+from cql.bind import Binding, RowTemplate, pack_clustering
 from cql.errors import InvalidRequest
 from cql.plan import TimeSlots, WritePlan
 from cql.protocol.requests import UNSET
@@ -48,38 +48,15 @@ def check_ttl(ttl: int) -> None:
         raise InvalidRequest(f"ttl is too large. requested ({ttl}) maximum ({TTL_MAX})")
 
 
-def mutation_of_row(plan: WritePlan, binding: Binding) -> Mutation:
-    """The mutation of a statement that writes one row and nothing else: the hot path."""
-    assert plan.one_key is not None and plan.one_row is not None and plan.row is not None
-    key = plan.one_key.bind(binding)
-    builder = MutationBuilder(plan.table_id, key)
-    if plan.row.lossy:
-        values = plan.one_row.values(binding)
-        row = plan.row.bind(binding, pack_clustering(values))
-        builder.row(plan.codec.encode(values), row)
-    else:
-        clustering = plan.one_row.bind(binding)
-        row = plan.row.bind(binding, b"")
-        if row:
-            builder.row(clustering, row)
-    if plan.static_row is not None:
-        static = plan.static_row.bind(binding, b"")
-        if static:
-            builder.row(STATIC, static)
-    return builder.finish()
-
-
 def keys_of(plan: WritePlan, binding: Binding) -> list[bytes]:
     """The partitions which the statement writes to."""
-    if plan.one_key is not None:
-        return [plan.one_key.bind(binding)]
     return plan.key.keys(binding)
 
 
 def mutations_of(plan: WritePlan, binding: Binding) -> list[Mutation]:
     """The mutations of a statement that needs no read: one for each partition."""
-    if plan.one_row is not None and plan.one_key is not None and plan.row is not None:
-        return [mutation_of_row(plan, binding)]
+    if plan.one is not None:
+        return [plan.one.bind(binding)]
     result = []
     for key in keys_of(plan, binding):
         builder = MutationBuilder(plan.table_id, key)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cql.errors import CqlError
 from cql.results import Rows, SchemaChange
 from cql.types.catalog import (
@@ -19,7 +20,6 @@ from cql.types.catalog import (
     UserType,
     java_class,
 )
-
 from tests.cql.fakes import Harness, rows_of
 
 TRANSCRIPT = json.loads((Path(__file__).parents[1] / "golden" / "transcript.json").read_text())[
