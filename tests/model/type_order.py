@@ -27,10 +27,10 @@ def compare_values(cql_type: CqlType, left: bytes, right: bytes) -> int:
 
 
 def _compare(cql_type: CqlType, left: Any, right: Any) -> int:
-    if left is EMPTY or right is EMPTY:
-        return (left is not EMPTY) - (right is not EMPTY)
     if left is None or right is None:
         return (left is not None) - (right is not None)
+    if left is EMPTY or right is EMPTY:
+        return (left is not EMPTY) - (right is not EMPTY)
     if isinstance(cql_type, NativeType):
         first, second = _key(cql_type, left), _key(cql_type, right)
         return int(first > second) - int(first < second)
