@@ -157,6 +157,19 @@ def _source_port_program(shards: int) -> bytes:
     )
 
 
+def default_gateway() -> str | None:
+    """The address that connections through a container's published port come from, if any."""
+    try:
+        with open("/proc/net/route") as routes:
+            lines = [line.split() for line in routes.readlines()[1:]]
+    except OSError:
+        return None
+    for fields in lines:
+        if len(fields) > 2 and fields[1] == "00000000":
+            return socket.inet_ntoa(struct.pack("<I", int(fields[2], 16)))
+    return None
+
+
 def is_in_use(error: OSError) -> bool:
     """True if a listening socket could not be had because somebody else has the port."""
     return error.errno == errno.EADDRINUSE

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING
 from node import log
 from node.identity import Identity, IdentityMismatch, load_or_create
 from node.listener import Listeners, is_in_use, open_listeners
-from node.shard import open_disk, run_shard
+from node.shard import MEMORY_SCHEME, open_disk
+from node.shard_process import run_shard
 from node.supervisor import Seat, Supervisor
 from storage.errors import DirectoryLocked, DiskError
 
 if TYPE_CHECKING:
     from node.config import Config
-    from storage.disk import Lock
+    from storage.disk import Disk, Lock
 
 EXIT_CANNOT_START = 1
 LOCK_WAIT_S = 3.0
@@ -64,25 +65,29 @@ def start_node(config: Config) -> int:
 
 async def _take_directory(config: Config) -> tuple[Identity, Lock | None, str]:
     """Locks the data directory and learns who we are; also says which disk back-end serves it."""
-    disk = open_disk(config.data_directory)
+    directory = config.data_directory
     try:
-        await disk.make_directory(config.data_directory)
-        lock = await _lock(disk, config.data_directory)
+        if not directory.startswith(MEMORY_SCHEME):
+            Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        disk = open_disk(directory)
+        await disk.make_directory(directory)
+        lock = await _lock(disk, directory)
         # A node's identity and its paging key come from the system's own randomness.
         identity = await load_or_create(disk, config, Random(secrets.randbits(256)))
-        return identity, lock, disk.description
+    except OSError as error:
+        raise CannotStart(f"{directory}: {error.strerror}") from None
     except (DiskError, IdentityMismatch) as error:
         raise CannotStart(str(error)) from None
-    finally:
-        await disk.close()
+    disk.stop()
+    return identity, lock, disk.description
 
 
-async def _lock(disk: object, directory: str) -> Lock:
+async def _lock(disk: Disk, directory: str) -> Lock:
     loop = asyncio.get_running_loop()
     until = loop.time() + LOCK_WAIT_S
     while True:
         try:
-            return await disk.lock(directory)  # type: ignore[attr-defined, no-any-return]
+            return await disk.lock(directory)
         except DirectoryLocked:
             if loop.time() >= until:
                 raise CannotStart(f"{directory} is in use by another node") from None

@@ -3,8 +3,8 @@
 The supervisor loads all code once and forks. It keeps every listening socket and both ends of every
 mesh pair for its whole life, so that a shard which comes back finds the places of the one that
 died. With each child it has a control socket: the child says `ready`, `failed TEXT` or `drained`,
-the supervisor says `drain` and `stop`. A child whose supervisor is gone ends at once: what it
-acknowledged is in its log.
+the supervisor says `serve`, `drain` and `stop`. A child whose supervisor is gone ends at once: what
+it acknowledged is in its log.
 
 A stop has two phases, because shards need each other while requests are in flight: all shards drain
 (accept no more, answer what they have), and only when the last one has drained does any of them
@@ -88,6 +88,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._children = [_Child(shard) for shard in range(config.shards)]
         self._pairs = _mesh_pairs(config.shards)
+        self._is_serving = False
         self._stopping = False
         self._exit_code = 0
 
@@ -105,6 +106,8 @@ class Supervisor:
             for child in self._children:
                 self._fork(child)
             self._wait_until_ready(wakeup)
+            self._is_serving = True
+            self._tell_all("serve")
             self._on_ready()
             self._watch(wakeup)
         except StartFailed as failure:
@@ -162,6 +165,8 @@ class Supervisor:
         word, _, text = line.partition(" ")
         if word == "ready":
             child.is_ready = True
+            if self._is_serving:
+                self._tell(child, "serve")
         elif word == "drained":
             child.has_drained = True
         elif word == "failed" and not any(other.is_ready for other in self._children):
@@ -272,11 +277,14 @@ class Supervisor:
 
     def _tell_all(self, word: str) -> None:
         for child in self._children:
-            if child.control is not None:
-                try:
-                    child.control.sendall(word.encode() + b"\n")
-                except OSError:
-                    _log.warning("shard %d did not hear %r", child.shard, word)
+            self._tell(child, word)
+
+    def _tell(self, child: _Child, word: str) -> None:
+        if child.control is not None:
+            try:
+                child.control.sendall(word.encode() + b"\n")
+            except OSError:
+                _log.warning("shard %d did not hear %r", child.shard, word)
 
     def _kill_all(self) -> None:
         for child in self._children:

@@ -1,0 +1,384 @@
+"""Builds a shard from the floors below and its ports: the one place where they are joined.
+
+The same class runs in production and in simulation; what differs is the `World` it is given. Its
+life: `start` recovers until it can answer, `serve` lets clients in, `drain` answers what was begun
+and lets nobody in, `stop` writes memory to files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+from storage.engine import Engine, EngineConfig
+
+from cluster.coordinator import Coordinator
+from cluster.errors import ClusterError
+from cluster.schema_log import SchemaLog
+from cluster.schema_sync import LOG_SHARD, Replicator
+from cluster.topology import Node, single_node
+from cql.batching import BatchGuard
+from cql.describe import Describer
+from cql.executor import Executor, Timeouts
+from cql.prepared import PreparedStatements
+from cql.schema import Schema, SchemaHolder
+from cql.system.facts import PARTITIONER, ClientFacts, NodeFacts, SystemSources
+from cql.system.tables import SystemTables, system_keyspaces
+from node.background import Background
+from node.clients import Clients
+from node.connection import Limits, Ports
+from node.dispatch import Dispatch
+from node.schema_service import SchemaFollower, SchemaService
+from node.statements import SharedExecutor, StatementPorts
+from node.turn import Turn
+from storage.commitlog import CommitLogConfig, SyncMode
+from storage.direct_disk import DirectDisk, supports_direct
+from storage.memory_disk import MemoryDisk
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from cluster.transport import Siblings
+    from cql.moment import Moment
+    from cql.results import SchemaChange
+    from node.config import Config
+    from node.identity import Identity
+    from node.session import Session
+    from storage.disk import Disk
+
+VERSION: Final = "0.1.0"
+MEMORY_SCHEME: Final = "memory://"
+STORAGE_PORT: Final = 7000
+BASE_BYTES: Final = 48 * 1024 * 1024
+"""What a shard needs before it holds any data."""
+SHARD_BYTES_MIN: Final = 16 * 1024 * 1024
+MEMTABLE_SHARE, CACHE_SHARE = 0.40, 0.25
+DRAIN_LOOK_S: Final = 0.02
+DRAIN_TIMEOUT_S: Final = 20.0
+
+_log = logging.getLogger("pythia.shard")
+
+
+class ShardClock(Protocol):
+    """The three clocks; see node/clock."""
+
+    def now(self) -> float: ...
+
+    def wall_s(self) -> int: ...
+
+    def next_timestamp_us(self) -> int: ...
+
+    def moment(self) -> Moment: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything outside a shard: its ports, and who it is.
+
+    `has_failed` is told of an error after which the shard must not go on; it ends the process.
+    """
+
+    shard: int
+    config: Config
+    identity: Identity
+    native_port: int
+    shard_aware_port: int | None
+    generation: int
+    gateway: str | None
+    disk: Disk
+    clock: ShardClock
+    random: Random
+    siblings: Siblings
+    loop: asyncio.AbstractEventLoop
+    has_failed: Callable[[BaseException], None]
+
+
+def open_disk(directory: str) -> DirectDisk | MemoryDisk:
+    """The disk that a data directory's name asks for; past the page cache where that is possible.
+
+    The directory must exist, unless it is in memory.
+    """
+    if directory.startswith(MEMORY_SCHEME):
+        return MemoryDisk()
+    return DirectDisk(is_direct=supports_direct(directory))
+
+
+class Shard:
+    """One shard, from its files to its clients."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        config, identity = world.config, world.identity
+        self._directory = f"{config.data_directory}/shard-{world.shard}"
+        self._holder = SchemaHolder(Schema(system_keyspaces()))
+        self.engine = Engine(
+            world.disk,
+            self._directory,
+            world.shard,
+            _engine_config(config),
+            random=world.random,
+            listener=self,
+        )
+        self._topology = single_node(_local_node(config, identity))
+        self.coordinator = Coordinator(
+            shard=world.shard,
+            topology=self._topology,
+            engine=self.engine,
+            siblings=world.siblings,
+            loop=world.loop,
+            random=world.random,
+        )
+        self._follower = SchemaFollower(self._holder, self.engine, self._announce)
+        self._prepared = PreparedStatements()
+        self._background = Background(world.loop, self._tick, self._due, world.has_failed)
+        self.turn = Turn(world.loop.call_soon, self.engine.end_of_turn, world.has_failed)
+        self._is_draining = False
+        self._replicator: Replicator | None = None
+        self.clients: Clients | None = None
+        self._lists_shard_aware_port = world.shard_aware_port is not None
+
+    # Life and death.
+
+    async def open_schema(self) -> None:
+        """The part of the start that siblings depend on: the schema log, on shard 0."""
+        world = self._world
+        log = None
+        if world.shard == LOG_SHARD:
+            directory = f"{world.config.data_directory}/schema"
+            log = await SchemaLog.open(world.disk, directory, world.random)
+        self._replicator = Replicator(
+            world.shard,
+            world.config.shards,
+            world.siblings,
+            self.coordinator.deadlines,
+            self._follower.obey,
+            log,
+        )
+        self._build_service(log)
+
+    async def start(self) -> None:
+        """Learn the schema, recover what is on disk; when this returns requests can be answered."""
+        assert self._replicator is not None, "the schema is opened first"
+        await self._replicator.start()
+        report = await self.engine.open(self._follower.freeze())
+        self._follower.serve_tables()
+        self._background.start()
+        if report.replayed or report.sstables:
+            _log.info(
+                "recovered %d tables, %d SSTables, %d mutations from the log",
+                report.tables,
+                report.sstables,
+                report.replayed,
+            )
+        for damage in report.damaged:
+            _log.error("damaged: %s", damage)
+
+    async def finish_batches(self) -> None:
+        """Apply the logged batches that an earlier life left behind."""
+        clock = self._world.clock
+        deadline = clock.now() + self._world.config.write_request_timeout_s
+        try:
+            await self.coordinator.replay_batches(clock.wall_s(), deadline)
+        except ClusterError as error:
+            _log.warning("logged batches of an earlier life stay for later: %s", error)
+
+    async def drain(self) -> None:
+        """Answer what clients have asked, then close their connections."""
+        assert self.clients is not None, "the shard was started"
+        self._is_draining = True
+        until = self._world.clock.now() + DRAIN_TIMEOUT_S
+        while any(client.in_flight for client in self.clients) and self._world.clock.now() < until:
+            await asyncio.sleep(DRAIN_LOOK_S)
+        self.turn.end()
+        self.clients.close()
+
+    async def stop(self) -> None:
+        """Write memory to files and close them."""
+        await self._background.stop()
+        self.coordinator.stop()
+        if self._replicator is not None:
+            await self._replicator.stop()
+        await self.engine.stop(flush=True)
+
+    # What storage tells (its Listener).
+
+    def work_is_due(self) -> None:
+        """Storage has work that should not wait for the next look."""
+        self._background.look_soon()
+
+    def has_failed(self, error: BaseException) -> None:
+        """Storage can promise nothing any more."""
+        self._world.has_failed(error)
+
+    # Building.
+
+    def _build_service(self, log: SchemaLog | None) -> None:
+        world, config = self._world, self._world.config
+        assert self._replicator is not None, "the service proposes to the replicator"
+        deadlines = self.coordinator.deadlines
+        schema = SchemaService(
+            world.shard,
+            self._holder,
+            self._replicator,
+            log,
+            world.siblings,
+            deadlines,
+            {config.data_center: 1},
+            world.random,
+            world.clock.next_timestamp_us,
+        )
+        facts = _node_facts(world)
+        sources = SystemSources(clients=self._client_facts, settings=self._settings)
+        tables = SystemTables(facts, self._holder, sources)
+        ports = StatementPorts(schema, tables, Describer(facts), self._topology, self._holder)
+        executor = Executor(
+            self._holder,
+            self._prepared,
+            self.coordinator,
+            ports,
+            chance=world.random,
+            paging_key=world.identity.paging_key,
+            timeouts=_timeouts(config),
+            guard=BatchGuard(config.batch_size_warn_bytes, config.batch_size_fail_bytes),
+        )
+        others = tuple(n for n in range(config.shards) if n != world.shard)
+        shared = SharedExecutor(executor, world.siblings, others, deadlines, world.clock.moment)
+        dispatch = Dispatch(shared, self._supported, stop=world.has_failed)
+        self.clients = Clients(
+            Ports(
+                handle=dispatch.handle,
+                moment=world.clock.moment,
+                now=world.clock.now,
+                spawn=world.loop.create_task,
+                flush_later=self.turn.flush_later,
+                limits=Limits(frame_bytes_max=config.native_transport_max_frame_bytes),
+            ),
+            config.native_transport_max_connections,
+        )
+
+    def _supported(self, session: Session) -> Mapping[str, Sequence[str]]:
+        """The answer to OPTIONS; see PROTOCOL for what each key makes drivers do."""
+        world = self._world
+        options: dict[str, Sequence[str]] = {
+            "PROTOCOL_VERSIONS": ("3/v3", "4/v4", "5/v5"),
+            "COMPRESSION": ("lz4",),
+            "CQL_VERSION": ("3.4.7",),
+            "CLIENT_OPTIONS": ("",),
+            "SCYLLA_SHARD": (str(world.shard),),
+            "SCYLLA_NR_SHARDS": (str(world.config.shards),),
+            "SCYLLA_SHARDING_ALGORITHM": ("biased-token-round-robin",),
+            "SCYLLA_SHARDING_IGNORE_MSB": ("12",),
+            "SCYLLA_PARTITIONER": (PARTITIONER,),
+            "SCYLLA_LWT_ADD_METADATA_MARK": ("LWT_OPTIMIZATION_META_BIT_MASK=2147483648",),
+            "SCYLLA_USE_METADATA_ID": ("",),
+            "SCYLLA_HOST_ID": (str(world.identity.host_id),),
+        }
+        if world.shard_aware_port is not None and session.address != world.gateway:
+            options["SCYLLA_SHARD_AWARE_PORT"] = (str(world.shard_aware_port),)
+        return options
+
+    def _announce(self, change: SchemaChange) -> None:
+        if self.clients is not None:
+            self.clients.broadcast(change)
+
+    # Time passes.
+
+    def _tick(self) -> None:
+        now = self._world.clock.now()
+        self.engine.tick(now)
+        if self.clients is not None:
+            self.clients.tick(now)
+
+    def _due(self) -> list[object]:
+        return self.engine.background(self._world.clock.wall_s())  # type: ignore[return-value]
+
+    # Tables about this shard.
+
+    def _client_facts(self) -> list[ClientFacts]:
+        assert self.clients is not None, "clients ask for this table"
+        return [_facts_of(client.session) for client in self.clients]
+
+    def _settings(self) -> list[tuple[str, str]]:
+        config = self._world.config
+        return [
+            (name, str(getattr(config, name)))
+            for name in sorted(type(config).__slots__)  # type: ignore[attr-defined]
+            if name not in ("warnings", "port_file")
+        ]
+
+
+def _local_node(config: Config, identity: Identity) -> Node:
+    return Node(
+        identity.host_id,
+        config.rpc_address,
+        STORAGE_PORT,
+        config.data_center,
+        config.rack,
+        identity.tokens,
+        config.shards,
+    )
+
+
+def _node_facts(world: World) -> NodeFacts:
+    config, identity = world.config, world.identity
+    return NodeFacts(
+        host_id=identity.host_id,
+        cluster_name=config.cluster_name,
+        datacenter=config.data_center,
+        rack=config.rack,
+        tokens=identity.tokens,
+        listen_address=config.rpc_address,
+        broadcast_address=config.rpc_address,
+        rpc_address=config.rpc_address,
+        storage_port=STORAGE_PORT,
+        native_port=world.native_port,
+        generation=world.generation,
+        version=VERSION,
+    )
+
+
+def _engine_config(config: Config) -> EngineConfig:
+    """Divides a shard's memory; the rest is for requests in flight and for what files need."""
+    share = config.memory_bytes // config.shards
+    usable = max(SHARD_BYTES_MIN, share - BASE_BYTES)
+    segment, total = config.commitlog_segment_bytes, config.commitlog_total_bytes // config.shards
+    return EngineConfig(
+        memtable_bytes=int(usable * MEMTABLE_SHARE),
+        block_cache_bytes=int(usable * CACHE_SHARE),
+        commitlog=CommitLogConfig(
+            mode=SyncMode(config.commitlog_sync),
+            period_s=config.commitlog_sync_period_s,
+            group_window_s=config.commitlog_sync_group_window_s,
+            segment_bytes=segment,
+            total_space_bytes=max(total, 4 * segment),
+        ),
+    )
+
+
+def _timeouts(config: Config) -> Timeouts:
+    return Timeouts(
+        read=config.read_request_timeout_s,
+        range=config.range_request_timeout_s,
+        write=config.write_request_timeout_s,
+        counter=config.counter_write_request_timeout_s,
+        cas=config.cas_contention_timeout_s,
+        truncate=config.truncate_request_timeout_s,
+    )
+
+
+def _facts_of(session: Session) -> ClientFacts:
+    options = dict(session.options)
+    return ClientFacts(
+        address=session.address,
+        port=session.port,
+        stage=session.stage.name.lower(),
+        keyspace=session.keyspace,
+        driver_name=options.get("DRIVER_NAME"),
+        driver_version=options.get("DRIVER_VERSION"),
+        options=tuple(sorted(options.items())),
+        protocol_version=session.version,
+        request_count=0,
+    )

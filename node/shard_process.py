@@ -1,0 +1,174 @@
+"""One shard's process: its core, its loop, its links to siblings, and what the supervisor says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+import uvloop
+
+from cluster.messages import decode_fault, encode_fault
+from cluster.transport import NoSiblings
+from node import log
+from node.clock import Clock
+from node.links import Links
+from node.listener import default_gateway
+from node.mesh import Mesh
+from node.shard import Shard, World, open_disk
+
+if TYPE_CHECKING:
+    from cluster.transport import Siblings
+    from node.identity import Identity
+    from node.supervisor import Seat
+
+LINK_TIMEOUT_S: Final = 30.0
+EXIT_FAILED: Final = 1
+EXIT_ORPHANED: Final = 3
+
+_log = logging.getLogger("pythia.process")
+
+
+def run_shard(seat: Seat, identity: Identity) -> int:
+    """Runs a shard until the supervisor stops it; returns the exit code of the process."""
+    log.configure(seat.config.log_level, str(seat.shard))
+    _pin(seat)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_Process(seat, identity).run())
+
+
+class _Process:
+    """The life of one shard between the supervisor's words."""
+
+    def __init__(self, seat: Seat, identity: Identity) -> None:
+        self._seat = seat
+        self._identity = identity
+        self._words: asyncio.Queue[str] = asyncio.Queue()
+        self._failure: BaseException | None = None
+        self._servers: list[asyncio.Server] = []
+        self._end_of_turn: Callable[[], None] = _nothing
+
+    async def run(self) -> int:
+        """From the first word, `ready`, to the exit code."""
+        loop = asyncio.get_running_loop()
+        self._seat.control.setblocking(False)
+        loop.add_reader(self._seat.control.fileno(), self._hear)
+        mesh, links = self._build_mesh(loop)
+        shard = self._build_shard(loop, mesh or NoSiblings())
+        self._end_of_turn = shard.engine.end_of_turn
+        await shard.open_schema()
+        if links is not None:
+            links.start()
+            await links.wait_until_connected(LINK_TIMEOUT_S)
+        await shard.start()
+        await self._say("ready")
+        if await self._next_word() == "serve":
+            await self._serve(shard)
+            await shard.finish_batches()
+            await self._next_word()
+        await self._end(shard, links, mesh)
+        return 0 if self._failure is None else EXIT_FAILED
+
+    async def _serve(self, shard: Shard) -> None:
+        loop = asyncio.get_running_loop()
+        assert shard.clients is not None, "the shard was started"
+        for place in self._seat.listeners.of_shard(self._seat.shard):
+            # The supervisor keeps the socket; a copy of its descriptor is the server's to close.
+            copy = socket.socket(fileno=os.dup(place.fileno()))
+            self._servers.append(await loop.create_server(shard.clients.accept, sock=copy))
+
+    async def _end(self, shard: Shard, links: Links | None, mesh: Mesh | None) -> None:
+        """Drains, waits for the siblings to have drained, and stops."""
+        for server in self._servers:
+            server.close()
+        if shard.clients is not None:
+            await shard.drain()
+        await self._say("drained")
+        await self._next_word()
+        if links is not None:
+            links.stop()
+        await shard.stop()
+        if mesh is not None:
+            mesh.close()
+
+    def _build_mesh(self, loop: asyncio.AbstractEventLoop) -> tuple[Mesh | None, Links | None]:
+        seat = self._seat
+        if seat.config.shards == 1:
+            return None, None
+        mesh = Mesh(
+            seat.shard,
+            loop,
+            before_flush=lambda: self._end_of_turn(),
+            encode_fault=encode_fault,
+            decode_fault=decode_fault,
+        )
+        return mesh, Links(seat.shard, seat.incarnation, seat.mesh, mesh, loop)
+
+    def _build_shard(self, loop: asyncio.AbstractEventLoop, siblings: Siblings) -> Shard:
+        seat, config = self._seat, self._seat.config
+        return Shard(
+            World(
+                shard=seat.shard,
+                config=config,
+                identity=self._identity,
+                native_port=seat.listeners.port,
+                shard_aware_port=seat.listeners.shard_aware_port,
+                generation=int(time.time()),
+                gateway=default_gateway(),
+                disk=open_disk(config.data_directory),
+                clock=Clock(seat.shard, config.shards),
+                random=Random(secrets.randbits(256)),
+                siblings=siblings,
+                loop=loop,
+                has_failed=self._has_failed,
+            )
+        )
+
+    # The supervisor.
+
+    def _hear(self) -> None:
+        try:
+            data = self._seat.control.recv(4096)
+        except BlockingIOError:
+            return
+        if not data:
+            # The supervisor is gone. What was acknowledged is in the log; end as it did.
+            os._exit(EXIT_ORPHANED)
+        for word in data.decode().split():
+            self._words.put_nowait(word)
+
+    async def _next_word(self) -> str:
+        return await self._words.get()
+
+    async def _say(self, line: str) -> None:
+        await asyncio.get_running_loop().sock_sendall(self._seat.control, f"{line}\n".encode())
+
+    def _has_failed(self, error: BaseException) -> None:
+        """Ends the process at once: a shard that can promise nothing must not answer."""
+        if self._failure is None:
+            self._failure = error
+            _log.critical("the shard stops: %s", error, exc_info=error)
+            self._seat.control.setblocking(True)
+            self._seat.control.send(f"failed {type(error).__name__}: {error}\n".encode())
+            sys.stderr.flush()
+            os._exit(EXIT_FAILED)
+
+
+def _nothing() -> None:
+    """No shard has been built yet, so no write can wait for its log."""
+
+
+def _pin(seat: Seat) -> None:
+    """Gives each shard a core of its own when there are enough of them."""
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    cores: list[Any] = sorted(os.sched_getaffinity(0))
+    if len(cores) >= seat.config.shards > 1:
+        os.sched_setaffinity(0, {cores[seat.shard]})
