@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from storage.engine import Engine, EngineConfig
 
+from cluster.batch import LAYOUT as BATCHLOG_LAYOUT
 from cluster.coordinator import Coordinator
 from cluster.errors import ClusterError
 from cluster.schema_log import SchemaLog
@@ -163,7 +164,7 @@ class Shard:
         """Learn the schema, recover what is on disk; when this returns requests can be answered."""
         assert self._replicator is not None, "the schema is opened first"
         await self._replicator.start()
-        report = await self.engine.open(self._follower.freeze())
+        report = await self.engine.open([*self._follower.freeze(), BATCHLOG_LAYOUT])
         self._follower.serve_tables()
         self._background.start()
         if report.replayed or report.sstables:
