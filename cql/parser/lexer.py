@@ -113,6 +113,11 @@ _TOKEN: Final = re.compile(
 _SIGN_KINDS: Final = {
     sign: f"'{sign}'" for sign in ("+=", "-=", "<=", ">=", "!=", *"()[]{},;:=<>*+/%")
 }
+_SINGLE: Final = {sign: _SIGN_KINDS[sign] for sign in "()[]{},;:=*%"} | {
+    "?": QMARK,
+    **dict.fromkeys(" \t\n\r", ""),
+}
+"""Characters that are a token by themselves, whatever follows; blanks are none."""
 _PLAIN: Final = {
     "UUID": UUID,
     "QMARK": QMARK,
@@ -126,7 +131,6 @@ _PLAIN: Final = {
     "MINUS": "'-'",
     "EXPR": EXPR,
 }
-_HIDDEN: Final = ("WS", "COMMENT")
 
 
 def tokenize(text: str) -> tuple[list[str], list[str], list[int]]:
@@ -138,22 +142,33 @@ def tokenize(text: str) -> tuple[list[str], list[str], list[int]]:
     values: list[str] = []
     starts: list[int] = []
     at = 0
+    end = len(text)
     match = _TOKEN.match
     keyword = KEYWORDS.get
-    while found := match(text, at):
+    single = _SINGLE.get
+    while at < end:
+        sign = text[at]
+        kind = single(sign)
+        if kind is not None:
+            if kind:
+                kinds.append(kind)
+                values.append(sign)
+                starts.append(at)
+            at += 1
+            continue
+        found = match(text, at)
+        if found is None:
+            break
         group = found.lastgroup
+        value = found.group()
         if group == "WORD":
-            value = found.group()
-            kinds.append(keyword(value.lower(), IDENT))
-        elif group == "WS" or group == "COMMENT":
+            kind = keyword(value.lower(), IDENT)
+        elif group == "COMMENT":
             at = found.end()
             continue
-        elif group == "SIGN":
-            value = found.group()
-            kinds.append(_SIGN_KINDS[value])
         else:
-            kind, value = _other(group or "", found.group())
-            kinds.append(kind)
+            kind, value = _other(group or "", value)
+        kinds.append(kind)
         values.append(value)
         starts.append(at)
         at = found.end()
@@ -189,6 +204,8 @@ def _other(group: str, raw: str) -> tuple[str, str]:
     plain = _PLAIN.get(group)
     if plain is not None:
         return plain, raw
+    if group == "SIGN":
+        return _SIGN_KINDS[raw], raw
     if group == "STRING":
         return STRING, raw[1:-1].replace("''", "'")
     if group == "QUOTED":

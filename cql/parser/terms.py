@@ -68,10 +68,15 @@ AFTER_TERM: Final = frozenset(
     [f"'{sign}'" for sign in _AFTER_TERM_SIGNS.split()] + _AFTER_TERM_WORDS.split()
 )
 """What may come after a term, anywhere in the language."""
+_AFTER_LONE_TERM: Final = frozenset(("','", "')'", "EOF", "';'", "K_AND", "K_LIMIT"))
 
 
 def read_term(c: Cursor) -> Term:
     """Any term, sums included."""
+    if c.peek() in _AFTER_LONE_TERM:
+        lone = _lone_term(c)
+        if lone is not None:
+            return lone
     c.descend()
     result = _product(c)
     while c.kind == "'+'" or c.kind == "'-'":
@@ -83,6 +88,15 @@ def read_term(c: Cursor) -> Term:
         raise c.no_viable()
     c.ascend()
     return result
+
+
+def _lone_term(c: Cursor) -> Term | None:
+    """The short way for what most terms are: one constant or one `?`."""
+    if c.kind == QMARK:
+        c.advance()
+        return c.new_marker(None)
+    kind = LITERAL_KINDS.get(c.kind)
+    return None if kind is None else Literal(kind, c.take())
 
 
 def read_constant(c: Cursor) -> Literal:
