@@ -68,7 +68,11 @@ class TableOptions:
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults: old entries stay readable when options come."""
         default = asdict(DEFAULT_OPTIONS)
-        return {name: value for name, value in asdict(self).items() if value != default[name]}
+        changed = {name: value for name, value in asdict(self).items() if value != default[name]}
+        return {
+            name: [list(pair) for pair in value] if isinstance(value, tuple) else value
+            for name, value in changed.items()
+        }
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> TableOptions:
