@@ -21,6 +21,7 @@ FULL = -2
 PAUSED = -3
 
 cdef enum:
+    SETS_MAX = 1024             # remembered column sets
     NEEDS_NOTHING = -1
     IS_DONE = -1
     IS_FULL = -2
@@ -568,10 +569,23 @@ cdef class PageMerge:
         return Page(self.partitions, True, self.key, self.last_clustering, rows)
 
 
+# Plans ask for the same few sets again and again; when the limit is reached it starts anew.
+cdef dict _sets = {}
+
+
 cdef ColumnSet as_set(object columns):
+    """The column set of a frozenset of ids; None stands for all columns."""
+    cdef object found
     if columns is None or isinstance(columns, ColumnSet):
         return columns
-    return ColumnSet(columns)
+    if not isinstance(columns, frozenset):
+        columns = frozenset(columns)
+    found = _sets.get(columns)
+    if found is None:
+        if len(_sets) >= SETS_MAX:
+            _sets.clear()
+        found = _sets[columns] = ColumnSet(columns)
+    return <ColumnSet>found
 
 
 cdef int feed_chunk(RangeMerge merge, Py_ssize_t run, Chunk chunk) except -1:

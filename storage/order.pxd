@@ -42,5 +42,14 @@ cdef inline Py_ssize_t find_place(list keys, bytes key, Py_ssize_t low, Py_ssize
 
 
 cdef inline Py_ssize_t find_end(list keys, bytes end, Py_ssize_t low, Py_ssize_t high) noexcept:
-    """Like `find_place` for an exclusive bound, of which b"" is unbounded."""
-    return find_place(keys, end, low, high) if PyBytes_GET_SIZE(end) else high
+    """Like `find_place` for an exclusive bound, of which b"" is unbounded.
+
+    Looks near `low` first, because most ranges hold few keys and each comparison misses the cache.
+    """
+    cdef Py_ssize_t step = 1
+    if PyBytes_GET_SIZE(end) == 0:
+        return high
+    while low + step < high and compare(<bytes>PyList_GET_ITEM(keys, low + step - 1), end) < 0:
+        low += step
+        step *= 2
+    return find_place(keys, end, low, min(low + step, high))

@@ -163,7 +163,8 @@ def test_every_chunk_of_a_wide_partition_is_well_formed() -> None:
         memtable.apply(mutation_of(Deletion(KEYS[0], b"c%05d" % i, b"c%05d" % (i + 90), i)))
     run = memtable.find(KEYS[0])
     assert run is not None
-    position, forward = b"", []
+    position = b""
+    forward: list[Chunk] = []
     while not forward or position:
         forward.append(run.chunk_at(position, False))
         position = forward[-1].end
