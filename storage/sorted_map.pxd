@@ -4,7 +4,7 @@ cimport cython
 
 cdef enum:
     BLOCK_MAX = 256             # entries; an insertion moves at most so many pointers
-    ENTRY_BYTES = 24            # two pointers in lists that are three quarters full
+    ENTRY_BYTES = 32            # two pointers in lists that grow by halves, as measured
 
 
 @cython.final

@@ -65,7 +65,9 @@ def apply_all(name: str, memtable_of: Callable[[], Memtable], mutations: list[Mu
 def read(memtable: Memtable, wanted: Slice) -> Page:
     """One page of one partition, as the engine reads it when memory answers."""
     merge = PageMerge(wanted, 0)
+    assert isinstance(wanted.key, bytes)
     run = memtable.find(wanted.key)
+    assert run is not None
     merge.begin(wanted.key, (run.head,))
     while merge.advance() >= 0:
         merge.feed(0, run.chunk_at(merge.position(0), wanted.reverse))

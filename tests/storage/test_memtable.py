@@ -1,6 +1,9 @@
 """Tests of storage.memtable: every read between writes is what the model says."""
 
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -215,3 +218,43 @@ def test_it_knows_the_range_of_timestamps() -> None:
     memtable.apply(mutation_of(Deletion(KEYS[1], b"a", b"b", 3)))
     assert memtable.timestamps == (3, 7)
     assert memtable.mutation_count == 2
+
+
+MEASURE = """
+import random, sys
+from storage.memtable import Memtable
+from storage.mutation import MutationBuilder
+from storage.row import RowBuilder
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+def fill(shape, memtable, count):
+    chance, row = random.Random(1), RowBuilder()
+    row.begin(1, True)
+    row.cell(1, 1, b"x" * 150)
+    data = row.finish()
+    for i in range(count):
+        key = b"wide" if shape == "wide" else chance.randbytes(18)
+        builder = MutationBuilder(bytes(16), key)
+        builder.row(chance.randbytes(9) if memtable.has_clustering else b"", data)
+        memtable.apply(builder.finish())
+
+shape = sys.argv[1]
+fill(shape, Memtable(shape != "mere", False), 100)
+memtable = Memtable(shape != "mere", False)
+before = resident()
+fill(shape, memtable, 40000)
+print(memtable.memory_bytes / (resident() - before))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux' /proc")
+@pytest.mark.parametrize("shape", ["mere", "single", "wide"])
+def test_the_account_is_near_what_the_process_grows_by(shape: str) -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, shape], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert 0.85 < float(done.stdout) < 1.2
