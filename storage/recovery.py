@@ -51,6 +51,8 @@ async def recover(
         table = tables[layout.table_id] = store.new_table(layout)
         await _open_files(store, table, has_manifest, report)
     report.tables = len(tables)
+    if not has_manifest:
+        await store.manifest.change()
     spills, last = await _replay(store, tables, report)
     store.points.reach("recovery.replayed")
     await store.log.start(last)
@@ -72,6 +74,7 @@ async def _open_files(
             continue
         path = f"{table.directory}/{name}"
         if not has_manifest:
+            # The first start makes the manifest before there can be any file.
             raise CorruptManifest(path, 0, "there are SSTables, but no manifest that names them")
         await store.disk.remove(path)
         report.garbage_files += 1

@@ -1,0 +1,184 @@
+"""The engine when the machine stops at any call to its disk: what was promised is there again."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import pytest
+
+from storage.commitlog import CommitLogConfig, SyncMode
+from storage.engine import Engine, EngineConfig
+from storage.layout import Layout
+from storage.mutation import Mutation, MutationBuilder
+from storage.row import RowBuilder
+from storage.slice import Page, Slice
+from tests.sim.crash import crash_at_every_call, run_until_crash
+from tests.sim.disk import Faults, SimulatedDisk
+
+KEPT, TRUNCATED, DROPPED = b"k" * 16, b"t" * 16, b"d" * 16
+TABLES = (KEPT, TRUNCATED, DROPPED)
+CONFIG = EngineConfig(
+    memtable_bytes=16 * 1024,
+    block_cache_bytes=1 << 12,
+    commitlog=CommitLogConfig(SyncMode.PERIODIC, segment_bytes=4096, total_space_bytes=24 * 1024),
+)
+TURNS = 24
+
+
+@dataclass
+class History:
+    """What the writer knows it was promised, by the numbers of the writes."""
+
+    begun: int = 0
+    written: int = 0
+    """Writes below this one were in the kernel when their turn ended."""
+
+    synced: int = 0
+    """Writes below this one are durable."""
+
+    may_be_gone: dict[bytes, int] = field(default_factory=dict)
+    """Writes of a table below this one may have been removed, as somebody began to do so."""
+
+    must_be_gone: dict[bytes, int] = field(default_factory=dict)
+    """Writes of a table below this one were removed for good."""
+
+    def check(self, found: set[int], *, power_cut: bool) -> None:
+        """A prefix of what was written that holds everything promised, and nothing removed."""
+        assert all(number < self.begun for number in found), "nothing from nowhere"
+        promised = self.synced if power_cut else self.written
+        end = max([promised, *(number + 1 for number in found)])
+        for number in range(end):
+            table = table_of(number)
+            if number < self.must_be_gone.get(table, 0):
+                assert number not in found, f"{number} came back"
+            elif number not in found:
+                assert number < self.may_be_gone.get(table, 0), f"{number} of {end} is lost"
+
+
+def table_of(number: int) -> bytes:
+    """The table of a write."""
+    return TABLES[(0, 1, 0, 2, 0)[number % 5]]
+
+
+def layout_of(table_id: bytes) -> Layout:
+    return Layout(
+        table_id, table_id[:1].decode(), frozenset({1}), True, False, chunk_bytes=200, gc_grace_s=0
+    )
+
+
+def mutation_of(number: int) -> Mutation:
+    row = RowBuilder()
+    row.begin(number + 1, True)
+    row.cell(1, number + 1, b"%d" % number + b"x" * (number * 37 % 120))
+    builder = MutationBuilder(table_of(number), b"%08d" % (number % 7))
+    builder.row(b"c%06d" % number, row.finish())
+    return builder.finish()
+
+
+async def opened(disk: SimulatedDisk) -> Engine:
+    engine = Engine(disk, "/shard-0", 0, CONFIG)
+    report = await engine.open([layout_of(table_id) for table_id in TABLES])
+    assert not report.damaged
+    return engine
+
+
+async def numbers_in(engine: Engine) -> set[int]:
+    found: list[int] = []
+    for table_id in TABLES:
+        answer = engine.read(Slice(table_id), 0)
+        page = answer if isinstance(answer, Page) else await answer
+        assert not page.more
+        numbers = [int(c[1:]) for p in page.partitions for c in p.clusterings]
+        assert all(table_of(number) == table_id for number in numbers)
+        for partition in page.partitions:
+            for clustering, row in zip(partition.clusterings, partition.rows, strict=True):
+                (_, expected) = mutation_of(int(clustering[1:])).items()[0][:2]
+                assert row == expected
+        found += numbers
+    assert len(found) == len(set(found))
+    return set(found)
+
+
+async def write(engine: Engine, history: History, count: int) -> None:
+    for _ in range(count):
+        mutation = mutation_of(history.begun)
+        history.begun += 1
+        try:
+            waited = engine.apply(mutation)
+        except Exception:
+            history.begun -= 1
+            raise
+        if waited is not None:
+            await waited
+    engine.end_of_turn()
+    history.written = history.begun
+
+
+async def work(disk: SimulatedDisk, history: History) -> None:
+    """Write, flush, compact, truncate and drop; several log segments come and go."""
+    engine = await opened(disk)
+    for turn in range(TURNS):
+        await write(engine, history, 6)
+        if turn % 6 == 2:
+            begun = history.begun
+            await engine.flush(KEPT)
+            history.synced = max(history.synced, begun)
+        if turn % 8 == 7:
+            await engine.compact(KEPT, turn)
+        if turn in (9, 17):
+            await engine.flush(TRUNCATED)
+            history.may_be_gone[TRUNCATED] = history.begun
+            await engine.truncate(TRUNCATED)
+            history.must_be_gone[TRUNCATED] = history.may_be_gone[TRUNCATED]
+        if turn == 13:
+            await engine.flush(DROPPED)
+            history.may_be_gone[DROPPED] = 1 << 30
+            await engine.drop_table(DROPPED)
+            engine.set_layout(layout_of(DROPPED))
+        engine.tick(float(turn))
+        for job in engine.background(turn):
+            await job
+        engine.check()
+    await engine.stop()
+    history.synced = history.written
+
+
+QUICK_STEP = 9
+"""Each quick run stops at every ninth call, the seed says with which it begins."""
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_crash_at_any_call_loses_nothing_promised(
+    seed: int, power_cut: bool, request: pytest.FixtureRequest
+) -> None:
+    step = 1 if request.config.getoption("--long") else QUICK_STEP
+
+    async def test() -> None:
+        random = Random(seed)
+        histories: list[History] = []
+
+        def scenario(disk: SimulatedDisk) -> Coroutine[Any, Any, None]:
+            histories.append(History())
+            return work(disk, histories[-1])
+
+        crashes = 0
+        async for dead in crash_at_every_call(random, scenario, 1 + seed % step, step):
+            crashes += 1
+            # The next process dies too, somewhere in its recovery or not at all.
+            faults = Faults(crash_at=random.randint(1, 60))
+            second = dead.restart(power_cut=power_cut, faults=faults)
+            await run_until_crash(second, _open_and_stop(second))
+            disk = second.restart(power_cut=power_cut)
+            engine = await opened(disk)
+            histories[-1].check(await numbers_in(engine), power_cut=power_cut)
+            await engine.stop()
+        assert crashes > 200 // step
+
+    asyncio.run(test())
+
+
+async def _open_and_stop(disk: SimulatedDisk) -> None:
+    engine = await opened(disk)
+    await engine.stop()
