@@ -287,7 +287,7 @@ def _joined(tombstones: list[tuple[bytes, bytes, int, int]]) -> list[tuple[bytes
     return result
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(_partitions(), st.integers(1, 300))
 def test_any_partitions_come_back(partitions: list[Partition], chunk_bytes: int) -> None:
     partitions = [p for p in partitions if p[1] or p[2] or p[3] or p[4]]
