@@ -77,50 +77,53 @@ class Counters:
         self._queues = KeyQueues(loop, deadlines)
 
     def count(self, increments: Mutation, deadline: float) -> Awaitable[None] | None:
-        """Add to the counters of one partition. Done at once if nobody else counts there and
-        memory answers.
+        """Add to the counters of one partition.
+
+        Done at once if nobody else counts there and memory answers.
         """
         key = increments.key
         if not self._queues.try_take(key):
             return self._count_in_turn(increments, deadline)
-        page: Page | Awaitable[Page] | None = None
+        waits: Awaitable[None] | None = None
         try:
             page = self._engine.read(_slice_of(increments), 0)
             if isinstance(page, Page):
                 written = self._engine.apply(self._resolve(increments, page))
-                return None if written is None else translated(written)
+                waits = None if written is None else self._held(key, written)
+            else:
+                waits = self._held(key, self._finish(increments, page))
         except StorageError as error:
             raise replica_error(error) from error
         finally:
-            if page is None or isinstance(page, Page):
+            if waits is None:
                 self._queues.give_back(key)
-        return self._finish(increments, page)
+        return waits
 
     async def _count_in_turn(self, increments: Mutation, deadline: float) -> None:
         await self._queues.take(increments.key, deadline)
+        await self._held(increments.key, self._read_and_finish(increments))
+
+    async def _held(self, key: bytes, work: Awaitable[None]) -> None:
+        """Keep the key until the work is done.
+
+        A write that waits, for memory or for a sync, may not be in the memtable yet: who counts
+        next must not read before it is.
+        """
         try:
-            page = self._engine.read(_slice_of(increments), 0)
-        except StorageError as error:
-            self._queues.give_back(increments.key)
-            raise replica_error(error) from error
-        except BaseException:
-            self._queues.give_back(increments.key)
-            raise
+            await translated(work)
+        finally:
+            self._queues.give_back(key)
+
+    async def _read_and_finish(self, increments: Mutation) -> None:
+        page = self._engine.read(_slice_of(increments), 0)
         await self._finish(increments, page)
 
     async def _finish(self, increments: Mutation, rows: Page | Awaitable[Page]) -> None:
-        """Resolve with rows that may have to be waited for; the key is ours and is given back."""
-        try:
-            page = rows if isinstance(rows, Page) else await rows
-            written = self._engine.apply(self._resolve(increments, page))
-        except StorageError as error:
-            raise replica_error(error) from error
-        finally:
-            # The next count reads what this one has put into the memtable; it need
-            # not wait for the disk.
-            self._queues.give_back(increments.key)
+        """Resolve with rows that may have to be waited for."""
+        page = rows if isinstance(rows, Page) else await rows
+        written = self._engine.apply(self._resolve(increments, page))
         if written is not None:
-            await translated(written)
+            await written
 
     def _resolve(self, increments: Mutation, page: Page) -> Mutation:
         """Give the mutation that sets our parts of the counters to what they are after the

@@ -69,12 +69,14 @@ def test_a_count_on_our_own_shard_is_one_call() -> None:
 
 
 @pytest.mark.parametrize("read_delay_s", [0.0, 0.001])
-def test_concurrent_counts_of_all_shards_add_up(read_delay_s: float) -> None:
+@pytest.mark.parametrize("room_delay_s", [0.0, 0.001])
+def test_concurrent_counts_of_all_shards_add_up(read_delay_s: float, room_delay_s: float) -> None:
     async def main(loop: SimulatedLoop) -> None:
         node = SimulatedNode(loop, 3)
         key = node.key_on(1)
         for engine in node.engines:
             engine.read_delay_s = read_delay_s
+            engine.room_delay_s = room_delay_s
         # All carry one timestamp: the clocks of the contexts keep them apart.
         await asyncio.gather(*(count(node, n % 3, increment(key, 7, n, -1)) for n in range(1, 101)))
         assert await counters(node, key) == [5050, -100]

@@ -22,6 +22,9 @@ class ModelEngine:
     synced: int = 0
     sync_delay_s: float = 0.0
     read_delay_s: float = 0.0
+    room_delay_s: float = 0.0
+    """A write waits as if memory were full, and reads see it only then."""
+
     failure: Exception | None = None
 
     def apply(self, mutation: Mutation) -> Awaitable[None] | None:
@@ -30,13 +33,24 @@ class ModelEngine:
     def apply_all(self, mutations: list[Mutation]) -> Awaitable[None] | None:
         if self.failure is not None:
             raise self.failure
+        if self.room_delay_s:
+            return self._apply_later(mutations)
+        self._apply_now(mutations)
+        return None
+
+    async def _apply_later(self, mutations: list[Mutation]) -> None:
+        await asyncio.sleep(self.room_delay_s)
+        self._apply_now(mutations)
+
+    def _apply_now(self, mutations: list[Mutation]) -> None:
         self.log.append(mutations)
         for mutation in mutations:
             self._put(mutation)
-        return None
 
     async def apply_synced(self, mutation: Mutation) -> None:
-        self.apply(mutation)
+        waits = self.apply(mutation)
+        if waits is not None:
+            await waits
         end = len(self.log)
         await asyncio.sleep(self.sync_delay_s)
         self.synced = max(self.synced, end)
