@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from random import Random
 from uuid import UUID
 
 from cql.moment import Moment
@@ -31,7 +31,7 @@ class Environment:
     that ids of one shard are ordered as they were made.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: Random) -> None:
         self.random = chance
         self._node = (chance.getrandbits(64) & 0x3FFF_FFFF_FFFF_FFFF) | 1 << 63 | 1 << 40
         self._last_ticks = 0

@@ -6,7 +6,7 @@ something has to be waited for.
 
 from __future__ import annotations
 
-import random
+from random import Random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
@@ -153,7 +153,7 @@ class Executor:
         coordinator: Coordinator,
         ports: Ports,
         *,
-        chance: random.Random,
+        chance: Random,
         paging_key: bytes,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         guard: BatchGuard = DEFAULT_GUARD,
