@@ -6,9 +6,9 @@ something has to be waited for.
 
 from __future__ import annotations
 
-from random import Random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from random import Random
 from typing import Any, Protocol, TypeAlias
 
 from cluster.consistency import Consistency

@@ -8,9 +8,10 @@ from typing import Any
 
 from cql.assemble import FetchedRow, sort_elements
 from cql.bind import Slot
+from cql.calls import Compiled, compile_call, slot_value
 from cql.errors import InvalidRequest
+from cql.functions import is_aggregate
 from cql.parser import tree
-from cql.protocol.requests import UNSET
 from cql.restrictions import find_column
 from cql.results import ColumnSpec
 from cql.schema import Column
@@ -29,16 +30,6 @@ from cql.types.codec import pack_collection, pack_map, unpack_list, unpack_map, 
 from cql.types.ordering import compare
 from cql.wording import text_of
 
-
-@dataclass(frozen=True, slots=True)
-class Compiled:
-    """A selected expression: its column's name and type, and how to compute it."""
-
-    name: str
-    type: CqlType
-    evaluate: Evaluate
-
-
 Part = Callable[["bytes | None", Frame], "bytes | None"]
 """Computes something from one value."""
 
@@ -51,6 +42,8 @@ class Expressions:
         self.aggregates = aggregates
         self.scope = scope
         self.table = fetch.table
+        self.is_selection = True
+        self._is_within_aggregate = False
 
     def compile(self, expression: tree.Expression) -> Compiled:
         """The computation of `expression`, whose type must be known by itself."""
@@ -72,14 +65,31 @@ class Expressions:
             case tree.TypeHint(type_text, _):
                 type_ = self.scope.parse_type(type_text)
                 return self.term(expression, type_)
-            case tree.FunctionCall() | tree.Cast() | tree.Binary() | tree.Negate():
-                from cql.calls import compile_call
-
+            case tree.FunctionCall():
+                return self._call(expression)
+            case tree.Cast() | tree.Binary() | tree.Negate():
                 return compile_call(expression, self)
         raise InvalidRequest(
             f"Cannot infer type for term {text_of(expression)} in selection clause "
             "(try using a cast to force a type)"
         )
+
+    def parse_type(self, text: str) -> CqlType:
+        """The type named in a hint."""
+        return self.scope.parse_type(text)
+
+    def _call(self, call: tree.FunctionCall) -> Compiled:
+        if not is_aggregate(call.keyspace, call.name.lower()):
+            return compile_call(call, self)
+        if self._is_within_aggregate:
+            raise InvalidRequest(
+                "aggregate functions cannot be used as arguments of aggregate functions"
+            )
+        self._is_within_aggregate = True
+        try:
+            return compile_call(call, self)
+        finally:
+            self._is_within_aggregate = False
 
     def column(self, column: Column) -> Compiled:
         """A column as it is."""
@@ -261,15 +271,6 @@ def _packed(values: list[bytes | None]) -> bytes:
         parts.append(b"\xff\xff\xff\xff" if value is None else len(value).to_bytes(4, "big"))
         parts.append(value or b"")
     return b"".join(parts)
-
-
-def slot_value(slot: Slot, frame: Frame) -> bytes | None:
-    """The bound value of a term in the selection."""
-    value = slot.resolve(frame.binding)
-    if value is UNSET:
-        raise InvalidRequest("Invalid unset value for argument in call to function")
-    result: bytes | None = value
-    return result
 
 
 def _composed(evaluate: Evaluate, part: Part) -> Evaluate:

@@ -8,6 +8,7 @@ from typing import Any
 
 from cql.assemble import FetchedRow
 from cql.bind import Binding
+from cql.function import Context
 from cql.results import ColumnSpec
 from cql.schema import Column, Table
 from cql.types.catalog import CqlType
@@ -22,6 +23,7 @@ class Frame:
 
     binding: Binding
     aggregates: Sequence[Any] = ()
+    context: Context | None = None
 
 
 Evaluate = Callable[[FetchedRow, Frame], "bytes | None"]

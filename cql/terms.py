@@ -139,7 +139,7 @@ def _literal(term: tree.Literal, receiver: ColumnSpec) -> Slot:
 
 def _hint(type_text: str, inner: tree.Term, receiver: ColumnSpec, scope: Scope) -> Slot:
     type_ = scope.parse_type(type_text)
-    if type_.frozen() != receiver.type.frozen():
+    if type_.frozen() != receiver.type.frozen() or isinstance(inner, tree.Column):
         raise InvalidRequest(
             f"Cannot assign value {text_of(tree.TypeHint(type_text, inner))} "
             f"to {receiver.name} of type {receiver.type}"
