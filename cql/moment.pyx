@@ -5,7 +5,7 @@ Compiled because every request makes one: 0.1 us where a frozen dataclass takes 
 
 
 cdef class Moment:
-    """The clocks at the start of a request; `timestamp_us` strictly increases from one to the next."""
+    """The clocks at the start of a request; `timestamp_us` strictly increases."""
 
     def __init__(self, double now, long long timestamp_us, long long wall_s):
         self.now = now

@@ -27,7 +27,6 @@ class Limits:
     def stalled_s(self) -> float: ...
     def __init__(
         self,
-        *,
         frame_bytes_max: int = ...,
         requests_in_flight_max: int = ...,
         request_bytes_in_flight_max: int = ...,
@@ -52,7 +51,6 @@ class Ports:
     def limits(self) -> Limits: ...
     def __init__(
         self,
-        *,
         handle: Callable[[Frame, Session, Moment], Reply | Awaitable[Reply]],
         moment: Callable[[], Moment],
         now: Callable[[], float],

@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t
 
 from cql.errors import Overloaded
 from cql.protocol.faults import encode_fault
-from cql.protocol.frame import OP_ERROR, OP_OPTIONS, BadFrame
+from cql.protocol.frame import BadFrame
 from cql.protocol.replies import event_reply
 from node.session import Stage
 
@@ -19,9 +19,12 @@ from cql.protocol.frame cimport Frame, FrameReader, FrameWriter, Reply
 
 RECEIVE_BYTES = 256 * 1024
 EVENT_STREAM = -1
+cdef enum:
+    ERROR = 0x00
+    OPTIONS = 0x05
+
 cdef object READY = Stage.READY
 cdef object NEW = Stage.NEW
-cdef int OPTIONS = OP_OPTIONS
 
 
 cdef class Limits:
@@ -29,7 +32,6 @@ cdef class Limits:
 
     def __init__(
         self,
-        *,
         unsigned int frame_bytes_max=16 * 1024 * 1024,
         int requests_in_flight_max=1024,
         Py_ssize_t request_bytes_in_flight_max=32 * 1024 * 1024,
@@ -50,7 +52,7 @@ cdef class Limits:
 cdef class Ports:
     """What all connections of a shard share."""
 
-    def __init__(self, *, handle, moment, now, spawn, flush_later=None, Limits limits=None):
+    def __init__(self, handle, moment, now, spawn, flush_later=None, Limits limits=None):
         self.handle = handle
         self.moment = moment
         self.now = now
@@ -136,7 +138,7 @@ cdef class Connection:
         """Hands one request to its handler; its reply is there now or comes later."""
         if self.is_overloaded() and frame.opcode != OPTIONS:
             body = encode_fault(Overloaded("Too many requests are in flight"), frame.version)
-            self.answer(frame.version, frame.stream, Reply(OP_ERROR, body))
+            self.answer(frame.version, frame.stream, Reply(ERROR, body))
             return 0
         reply = self.ports.handle(frame, self.session, self.ports.moment())
         if type(reply) is Reply:
@@ -144,7 +146,7 @@ cdef class Connection:
             return 0
         self.in_flight += 1
         self.in_flight_bytes += PyBytes_GET_SIZE(frame.body)
-        self.ports.spawn(reply).add_done_callback(Waiting(self, frame))
+        self.ports.spawn(reply).add_done_callback(_Waiting(self, frame))
         return 0
 
     cdef int answer(self, int version, int stream, Reply reply) except -1:
@@ -174,7 +176,7 @@ cdef class Connection:
     def refuse(self, bad) -> None:
         """Answers a frame that gets no handler."""
         body = encode_fault(bad.error, bad.version)
-        reply = Reply(OP_ERROR, body, flags=bad.flags, closes=bad.is_fatal)
+        reply = Reply(ERROR, body, flags=bad.flags, closes=bad.is_fatal)
         self.answer(bad.version, bad.stream, reply)
 
     # Bytes out.
@@ -285,7 +287,7 @@ cdef class Connection:
             self.transport.abort()
 
 
-cdef class Waiting:
+cdef class _Waiting:
     """A request whose reply comes later."""
 
     cdef Connection connection

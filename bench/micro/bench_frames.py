@@ -1,6 +1,6 @@
-"""Frames per second of one core, parsed, dispatched and answered: `python -m bench.micro.bench_frames`.
+"""What the protocol costs a core: requests parsed, dispatched and answered, in CPU time.
 
-The executor does nothing, so this is what the protocol itself costs. CPU time, best of several rounds.
+Run `python -m bench.micro.bench_frames`. The executor does nothing; the best of several rounds counts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Nothing:
     def query(self, _text: object, _options: object, _session: object, _moment: Moment) -> object:
         return VOID
 
-    def prepare(self, _text: object, _keyspace: object, _session: object, _moment: Moment) -> object:
+    def prepare(
+        self, _text: object, _keyspace: object, _session: object, _moment: Moment
+    ) -> object:
         return VOID
 
     def execute(self, request: object, _session: object, _moment: Moment) -> object:

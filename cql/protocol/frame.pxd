@@ -54,6 +54,14 @@ cdef class FrameReader:
     cdef Py_ssize_t check_header(self, const uint8_t* header, Py_ssize_t size) except -2
     cdef int check_length(self, const uint8_t* header, uint32_t length) except -1
     cdef Frame build(self, const uint8_t* header, Py_ssize_t length)
+    # A v3 or v4 body, decompressed. Raises BadFrame.
+    cdef bytes unpack(self, Frame frame)
+    # Raises the BadFrame that drivers downgrade upon.
+    cdef object refuse_version(self, int version, int stream, int flags)
+    # These make a BadFrame for the caller to raise.
+    cdef object refuse_direction(self, Frame frame)
+    cdef object too_long(self, int version, int stream, uint32_t length, uint32_t most)
+    cdef object fatal(self, object error)
 
 cdef class FrameWriter:
     cdef bytearray out  # finished bytes; None when there are none

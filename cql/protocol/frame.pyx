@@ -1,12 +1,12 @@
 """Bytes to frames and frames to bytes: envelopes of v3 and v4, and those of v5 inside segments.
 
-Both directions are pure state machines. The reader trusts nothing: a length is checked before a byte
-is kept for it, and what it keeps never exceeds one frame and what was handed to it once.
+Both directions are pure state machines. The reader trusts nothing: a length is checked before a
+byte is kept for it, and what it keeps never exceeds one frame and what was handed to it once.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int16_t, int32_t, uint8_t, uint32_t
+from libc.stdint cimport int16_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from lz4.block import LZ4BlockError
@@ -323,8 +323,8 @@ cdef class FrameReader:
             return 0
         raise self.too_long(header[0] & 0x7F, stream_of(header), length, most)
 
-    def too_long(self, version, stream, length, most):
-        """The answer to a body over the limit; after STARTUP, its bytes are skipped as they come."""
+    cdef object too_long(self, int version, int stream, uint32_t length, uint32_t most):
+        """The answer to a body over the limit; after STARTUP its bytes are skipped, not kept."""
         cdef Py_ssize_t here
         error = InvalidRequest(
             f"Request is too big: length {length} exceeds maximum allowed length {most}."
@@ -368,7 +368,7 @@ cdef class FrameReader:
             frame.body = self.unpack(frame)
         return frame
 
-    def unpack(self, Frame frame) -> bytes:
+    cdef bytes unpack(self, Frame frame):
         """A v3 or v4 body: its length and an LZ4 block. Raises BadFrame."""
         try:
             if not self.packs:
@@ -377,7 +377,7 @@ cdef class FrameReader:
         except ProtocolError as error:
             raise BadFrame(error, frame.version, frame.stream, is_fatal=False) from None
 
-    def refuse_direction(self, Frame frame):
+    cdef object refuse_direction(self, Frame frame):
         """The answer to a response that a client sends."""
         name = OPCODE_NAMES.get(frame.opcode, "?")
         return BadFrame(
@@ -390,7 +390,7 @@ cdef class FrameReader:
             is_fatal=False,
         )
 
-    def refuse_version(self, int version, int stream, int flags):
+    cdef object refuse_version(self, int version, int stream, int flags):
         """Raises the BadFrame that drivers downgrade upon: text, version and stream matter."""
         if stream >= 0x80 and version < VERSION_MIN:
             stream -= 0x100
@@ -415,7 +415,7 @@ cdef class FrameReader:
             is_fatal=True,
         )
 
-    def fatal(self, error):
+    cdef object fatal(self, object error):
         """The end of a connection whose bytes can no longer be followed."""
         return BadFrame(error, self.version or VERSION_MAX, 0, is_fatal=True)
 

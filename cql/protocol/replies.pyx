@@ -9,15 +9,7 @@ from libc.string cimport memcpy
 
 from ipaddress import ip_address
 
-from cql.errors import ProtocolError
 from cql.protocol.events import StatusChange, TopologyChange, event_type
-from cql.protocol.frame import (
-    FLAG_PAYLOAD,
-    FLAG_TRACING,
-    FLAG_WARNING,
-    OP_EVENT,
-    OP_SUPPORTED,
-)
 from cql.results import (
     Prepared,
     Rows,
@@ -38,11 +30,13 @@ from cql.types.catalog import (
     java_class,
 )
 
-from cql.protocol.frame cimport Reply
+from cql.protocol.frame cimport PAYLOAD, TRACING, WARNING, Reply
 from cql.protocol.requests cimport Execute, Query
 
 cdef enum:
-    OP_RESULT = 0x08
+    SUPPORTED = 0x06
+    RESULT = 0x08
+    EVENT = 0x0C
 
 cdef enum:
     KIND_VOID = 1
@@ -57,7 +51,7 @@ cdef enum:
     NO_METADATA = 0x4
     METADATA_CHANGED = 0x8
 
-# Bit 31 of the bind metadata's flags, for clients which asked for the mark of conditional statements.
+# Bit 31 of the bind metadata's flags, for clients which asked to see what is conditional.
 cdef long long CONDITIONAL_MARK = 0x80000000
 
 # Native types that exist as an id only from this version on; below, their class is named.
@@ -68,7 +62,7 @@ cdef dict FIRST_VERSIONS = {
 METADATA_KEPT_MAX = 1024
 cdef dict kept_metadata = {}
 
-cdef Reply VOID_REPLY = Reply(OP_RESULT, pack_int(KIND_VOID))
+cdef Reply VOID_REPLY = Reply(RESULT, pack_int(KIND_VOID))
 
 
 cdef bytes pack_int(long long value):
@@ -127,7 +121,7 @@ def reply_to(
         if type(result) is Void:
             return VOID_REPLY
         return Reply(
-            OP_RESULT,
+            RESULT,
             encode_result(
                 result,
                 version,
@@ -146,7 +140,7 @@ def reply_to(
         marks_conditional=marks_conditional,
     )
     return wrap(
-        OP_RESULT,
+        RESULT,
         body,
         version,
         tracing_id=result.tracing_id,
@@ -160,13 +154,13 @@ def wrap(int opcode, bytes body, int version, *, tracing_id=None, warnings=(), p
     cdef int flags = 0
     cdef list parts = []
     if tracing_id is not None:
-        flags |= FLAG_TRACING
+        flags |= TRACING
         parts.append(tracing_id.bytes)
     if warnings and version >= 4:
-        flags |= FLAG_WARNING
+        flags |= WARNING
         parts.append(pack_string_list(warnings))
     if payload is not None and version >= 4:
-        flags |= FLAG_PAYLOAD
+        flags |= PAYLOAD
         parts.append(pack_short(len(payload)))
         for name, value in payload.items():
             parts.append(pack_string(name))
@@ -188,8 +182,8 @@ cpdef Reply rows_reply(object request, object rows, int version):
         skips = (<Query>request).options.skip_metadata
     cdef bytes body = encode_rows(rows, version, skips, known_metadata_id)
     if rows.tracing_id is None and not rows.warnings:
-        return plain_reply(OP_RESULT, body)
-    return wrap(OP_RESULT, body, version, tracing_id=rows.tracing_id, warnings=rows.warnings)
+        return plain_reply(RESULT, body)
+    return wrap(RESULT, body, version, tracing_id=rows.tracing_id, warnings=rows.warnings)
 
 
 cdef inline Reply plain_reply(int opcode, bytes body):
@@ -225,9 +219,9 @@ def encode_result(
 cdef bytes encode_rows(object rows, int version, bint skips, bytes known_metadata_id):
     """Rows with their metadata, or without where the client may do without.
 
-    A client that named a metadata id gets the metadata again exactly when that id is out of date. One
-    that executes without an id may skip only while nothing changed since it prepared. The columns of
-    a conditional statement depend on its outcome, so an EXECUTE of one always brings them along.
+    A client that named a metadata id gets the metadata again exactly when that id is out of date.
+    One that executes without an id may skip only while nothing changed since it prepared. Columns
+    of a conditional statement depend on its outcome, so an EXECUTE of one always brings them along.
     """
     cdef int flags = 0
     cdef bint is_changed = False
@@ -265,7 +259,7 @@ cdef bytes encode_rows(object rows, int version, bint skips, bytes known_metadat
 
 cdef bytes head_of(object columns, int version, bint skips):
     """All that precedes the row count when there is no further page and no changed metadata."""
-    cdef Metadata metadata = metadata_of(columns)
+    cdef _Metadata metadata = metadata_of(columns)
     cdef int key = version * 2 + skips
     cdef bytes head = metadata.heads.get(key)
     if head is None:
@@ -320,7 +314,7 @@ cdef bytes encode_prepared(
     return b"".join(parts)
 
 
-cdef class Metadata:
+cdef class _Metadata:
     """What is known of one tuple of columns; holding the tuple keeps its identity its own."""
 
     cdef object columns
@@ -330,13 +324,13 @@ cdef class Metadata:
     cdef int is_global  # -1: not known yet
 
 
-cdef Metadata metadata_of(object columns):
+cdef _Metadata metadata_of(object columns):
     """The entry of these very columns, new if there is none."""
-    cdef Metadata found = kept_metadata.get(id(columns))
+    cdef _Metadata found = kept_metadata.get(id(columns))
     if found is None:
         if len(kept_metadata) >= METADATA_KEPT_MAX:
             kept_metadata.clear()
-        found = Metadata.__new__(Metadata)
+        found = _Metadata.__new__(_Metadata)
         found.columns = columns
         found.encoded = {}
         found.heads = {}
@@ -346,7 +340,7 @@ cdef Metadata metadata_of(object columns):
 
 
 cdef bytes kept_metadata_id(object columns):
-    cdef Metadata metadata = metadata_of(columns)
+    cdef _Metadata metadata = metadata_of(columns)
     if metadata.id is None:
         metadata.id = result_metadata_id(columns)
     return metadata.id
@@ -354,7 +348,7 @@ cdef bytes kept_metadata_id(object columns):
 
 cdef bint is_of_one_table(object columns) except -1:
     """True if there are columns and one keyspace and table names them all."""
-    cdef Metadata metadata = metadata_of(columns)
+    cdef _Metadata metadata = metadata_of(columns)
     if metadata.is_global < 0:
         metadata.is_global = len({(column.keyspace, column.table) for column in columns}) == 1
     return metadata.is_global
@@ -362,7 +356,7 @@ cdef bint is_of_one_table(object columns) except -1:
 
 cdef bytes encode_columns(object columns, int version):
     """The table, if it is one, and each column's name and type."""
-    cdef Metadata metadata = metadata_of(columns)
+    cdef _Metadata metadata = metadata_of(columns)
     cdef bytes encoded = metadata.encoded.get(version)
     if encoded is None:
         encoded = encode_columns_anew(columns, version)
@@ -440,7 +434,7 @@ def encode_event(event, int version) -> bytes:
 
 def event_reply(event, int version) -> Reply:
     """An EVENT, to be sent on stream -1."""
-    return Reply(OP_EVENT, encode_event(event, version))
+    return Reply(EVENT, encode_event(event, version))
 
 
 def encode_supported(options) -> bytes:
@@ -454,7 +448,7 @@ def encode_supported(options) -> bytes:
 
 def supported_reply(options) -> Reply:
     """The answer to OPTIONS."""
-    return Reply(OP_SUPPORTED, encode_supported(options))
+    return Reply(SUPPORTED, encode_supported(options))
 
 
 def encode_string(str text) -> bytes:

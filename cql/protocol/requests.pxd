@@ -1,6 +1,6 @@
 """The structs of what clients ask."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 cdef class QueryOptions:
     cdef readonly object consistency  # a Consistency
@@ -38,7 +38,7 @@ cdef class Execute:
 
 cdef class Batch:
     cdef readonly int kind  # 0 logged, 1 unlogged, 2 counter
-    cdef readonly list parts  # of (text or id, values)
+    cdef readonly list parts  # pairs of a text or an id, and its values
     cdef readonly QueryOptions options
 
 cdef class AuthResponse:
@@ -66,4 +66,6 @@ cdef class BodyReader:
     cdef list read_values(self)
     cdef object read_consistency(self)
     cdef QueryOptions read_options(self)
+    cdef int read_named_values(self, QueryOptions options) except -1
+    cdef int read_rarer_options(self, QueryOptions options, uint32_t flags) except -1
     cdef int skip_payload(self) except -1

@@ -1,6 +1,6 @@
 """Bodies of requests to values: what each message of v3, v4 and v5 asks.
 
-Whatever the bytes are, the outcome is a request or a ProtocolError, and no more memory than the body's.
+Whatever the bytes are, the outcome is a request or a ProtocolError, in memory that the body bounds.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -366,15 +366,16 @@ cdef class BodyReader:
             self.read_rarer_options(options, flags)
         return options
 
-    def read_named_values(self, QueryOptions options):
+    cdef int read_named_values(self, QueryOptions options) except -1:
         cdef int count = self.read_short()
         options.names = []
         options.values = []
         for _ in range(count):
             options.names.append(self.read_string())
             options.values.append(self.read_value())
+        return 0
 
-    def read_rarer_options(self, QueryOptions options, uint32_t flags):
+    cdef int read_rarer_options(self, QueryOptions options, uint32_t flags) except -1:
         """The fields behind the values, in their fixed order."""
         if flags & WITH_PAGE_SIZE:
             options.page_size = <int32_t>self.read_int()
@@ -392,6 +393,7 @@ cdef class BodyReader:
             options.keyspace = self.read_string()
         if flags & WITH_NOW:
             options.now_in_seconds = self.read_int()
+        return 0
 
     cdef int skip_payload(self) except -1:
         """Passes over a custom payload: a map of short strings to bytes."""

@@ -26,10 +26,10 @@ cdef uint32_t[256] CRC24_STEPS
 
 cdef void fill_crc24_steps() noexcept:
     cdef uint32_t byte, crc
-    cdef int bit
+    cdef int _bit
     for byte in range(256):
         crc = byte << 16
-        for bit in range(8):
+        for _bit in range(8):
             crc <<= 1
             if crc & 0x1000000:
                 crc ^= CRC24_POLYNOMIAL
@@ -42,8 +42,8 @@ fill_crc24_steps()
 cdef uint32_t crc24_of(uint64_t bits, int count) noexcept nogil:
     """The CRC24 of `count` bytes, taken from `bits` least significant first."""
     cdef uint32_t crc = CRC24_START
-    cdef int i
-    for i in range(count):
+    cdef int _i
+    for _i in range(count):
         crc = ((crc << 8) & 0xFFFFFF) ^ CRC24_STEPS[((crc >> 16) ^ <uint32_t>bits) & 0xFF]
         bits >>= 8
     return crc
