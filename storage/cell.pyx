@@ -90,7 +90,7 @@ cdef const uint8_t* read_lifetime(Cell* cell, const uint8_t* at, const uint8_t* 
     """The seconds of an expiring cell or of a tombstone; returns where the path begins."""
     cell.ttl = cell.expiry = 0
     if cell.flags & CELL_TOMBSTONE:
-        if cell.flags & CELL_EXPIRING or end - at < 4:
+        if cell.flags & (CELL_EXPIRING | CELL_COUNTER) or end - at < 4:
             corrupt("a tombstone is malformed")
         cell.expiry = get_u32(at)
         return at + 4
@@ -136,6 +136,10 @@ cdef const uint8_t* read_value(Cell* cell, const uint8_t* at, const uint8_t* end
         cell.value = at + used
         cell.value_size = <Py_ssize_t>size
         at = cell.value + cell.value_size
+    if cell.flags & CELL_COUNTER:
+        # Checked here, so that merging what was read once cannot fail.
+        if cell.value_size == 0 or cell.value_size % COUNTER_SHARD_BYTES:
+            corrupt("a counter's context is malformed")
     return at
 
 

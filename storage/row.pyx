@@ -132,8 +132,6 @@ cdef int merge_contexts(Writer out, const Cell* a, const Cell* b) except -1:
     cdef const uint8_t* x_end = x + a.value_size
     cdef const uint8_t* y_end = y + b.value_size
     cdef int order
-    if (a.value_size | b.value_size) % COUNTER_SHARD_BYTES or not a.value_size * b.value_size:
-        corrupt("a counter's context is malformed")
     while x < x_end or y < y_end:
         order = (y < y_end) - (x < x_end)
         if order == 0:
@@ -441,14 +439,11 @@ cdef int check_cell(const Cell* cell, int64_t base_ts) except -1:
         corrupt("a cell has no timestamp")
     if cell.flags & CELL_EXPIRING and not cell.ttl:
         corrupt("a cell expires without a TTL")
-    if cell.flags & CELL_TOMBSTONE and cell.flags & (CELL_EMPTY | CELL_COUNTER):
+    if cell.flags & CELL_TOMBSTONE and cell.flags & CELL_EMPTY:
         corrupt("a tombstone has a value")
     if not cell.flags & CELL_TOMBSTONE and (cell.value_size == 0) != bool(cell.flags & CELL_EMPTY):
         corrupt("an empty value is not in its shortest form")
-    if cell.flags & CELL_COUNTER and (
-        cell.flags & (CELL_EXPIRING | CELL_HAS_PATH) or not cell.value_size
-        or cell.value_size % COUNTER_SHARD_BYTES
-    ):
+    if cell.flags & CELL_COUNTER and cell.flags & (CELL_EXPIRING | CELL_HAS_PATH):
         corrupt("a counter is malformed")
     return 0
 

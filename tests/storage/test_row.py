@@ -220,3 +220,128 @@ def test_a_row_that_is_cut_off_is_corrupt_or_another_row(row: bytes, data: st.Da
 def test_a_damaged_head_is_refused(head: bytes) -> None:
     with pytest.raises(CorruptData):
         check_row(head)
+
+
+def shard(host: int, clock: int, count: int) -> bytes:
+    return bytes([host]) * 16 + clock.to_bytes(8, "big") + count.to_bytes(8, "big", signed=True)
+
+
+def counter_row(ts: int, *shards: bytes) -> bytes:
+    builder = RowBuilder()
+    builder.begin(0, False)
+    builder.counter(1, ts, b"".join(shards))
+    return builder.finish()
+
+
+def test_of_each_hosts_counter_shard_the_later_clock_counts() -> None:
+    a = counter_row(5, shard(1, 3, 10), shard(2, 1, 7))
+    b = counter_row(4, shard(1, 2, 99), shard(3, 1, -1))
+    merged = merge_rows(a, b)
+    assert merged == merge_rows(b, a)
+    assert cell_list(merged) == [(1, 5, b"", shard(1, 3, 10) + shard(2, 1, 7) + shard(3, 1, -1))]
+    check_row(merged)
+
+
+COUNTERS = st.dictionaries(
+    st.integers(1, 3), st.tuples(st.integers(0, 2), st.integers(-2, 2)), min_size=1
+)
+
+
+@given(st.lists(st.tuples(TIMES, COUNTERS), min_size=3, max_size=3))
+def test_merging_counters_is_commutative_and_associative(
+    counters: list[tuple[int, dict[int, tuple[int, int]]]],
+) -> None:
+    a, b, c = (
+        counter_row(ts, *[shard(host, *hosts[host]) for host in sorted(hosts)])
+        for ts, hosts in counters
+    )
+    assert merge_rows(a, b) == merge_rows(b, a)
+    assert merge_rows(merge_rows(a, b), c) == merge_rows(a, merge_rows(b, c))
+    assert merge_rows(a, a[:]) == a
+
+
+def test_a_deleted_counter_stays_deleted_whatever_the_timestamps() -> None:
+    builder = RowBuilder()
+    builder.begin(0, False)
+    builder.tombstone(1, 1, 100)
+    deleted = builder.finish()
+    assert merge_rows(counter_row(9, shard(1, 1, 1)), deleted) == deleted
+
+
+def named_row(*cells: tuple[int, int, bytes]) -> bytes:
+    """A row without a marker that carries its raw clustering values."""
+    builder = RowBuilder()
+    builder.begin(1, False)
+    builder.cell(0, 1, b"raw clustering")
+    for column, ts, value in cells:
+        builder.cell(column, ts, value)
+    return builder.finish()
+
+
+def test_raw_clustering_values_are_no_sign_of_life() -> None:
+    assert live(named_row(), 0) == b""
+
+
+def test_raw_clustering_values_are_given_with_any_columns() -> None:
+    row = live(named_row((1, 1, b"a"), (2, 1, b"b")), 0, {2}, {1, 2})
+    assert [cell[0] for cell in cell_list(row)] == [0, 2]
+
+
+def test_raw_clustering_values_go_with_the_last_thing_they_name() -> None:
+    builder = RowBuilder()
+    builder.begin(0, False)
+    builder.tombstone(1, 5, 10)
+    row = merge_rows(named_row((1, 1, b"a")), builder.finish())
+    assert purge(row, 100, 50, False) == row
+    assert purge(row, 100, 50, True) == b""
+
+
+def test_a_dropped_column_neither_lives_nor_stays() -> None:
+    row = named_row((1, 1, b"a"))
+    assert live(row, 0, None, {2}) == b""
+    assert cell_list(purge(named_row((1, 1, b"a"), (2, 1, b"b")), 0, 0, False, {2})) == [
+        (0, 1, b"", b"raw clustering"),
+        (2, 1, b"", b"b"),
+    ]
+
+
+def test_an_expired_cell_becomes_a_tombstone_of_the_second_it_was_written() -> None:
+    builder = RowBuilder()
+    builder.begin(0, False)
+    builder.expiring_cell(1, 7, 60, 1060, b"v")
+    expired = purge(builder.finish(), 1060, 900, True)
+    builder.begin(0, False)
+    builder.tombstone(1, 7, 1000)
+    assert expired == builder.finish()
+    assert purge(expired, 1060, 1001, True) == b""
+
+
+@pytest.mark.parametrize(
+    ("stronger", "weaker"),
+    [
+        (("cell", 1, 6, b"a"), ("tombstone", 1, 5, 9)),
+        (("tombstone", 1, 5, 1), ("expiring_cell", 1, 5, 10, 20, b"z")),
+        (("expiring_cell", 1, 5, 10, 20, b"a"), ("cell", 1, 5, b"z")),
+        (("tombstone", 1, 5, 3), ("tombstone", 1, 5, 2)),
+        (("expiring_cell", 1, 5, 10, 21, b"a"), ("expiring_cell", 1, 5, 10, 20, b"z")),
+        (("expiring_cell", 1, 5, 9, 20, b"a"), ("expiring_cell", 1, 5, 10, 20, b"z")),
+        (("cell", 1, 5, b"ab"), ("cell", 1, 5, b"a")),
+    ],
+)
+def test_the_stronger_cell_wins(stronger: tuple[object, ...], weaker: tuple[object, ...]) -> None:
+    made = []
+    for name, *arguments in (stronger, weaker):
+        builder = RowBuilder()
+        builder.begin(0, False)
+        getattr(builder, str(name))(*arguments)
+        made.append(builder.finish())
+    assert merge_rows(made[0], made[1]) == merge_rows(made[1], made[0]) == made[0]
+
+
+@pytest.mark.parametrize("context", [b"", b"x" * 31, b"x" * 33])
+def test_a_counter_whose_context_is_cut_off_is_corrupt(context: bytes) -> None:
+    row = b"\0" * 9 + b"\x50\x01" + bytes([len(context)]) + context
+    with pytest.raises(CorruptData):
+        merge_rows(row, counter_row(0, shard(1, 1, 1)))
+    with pytest.raises(CorruptData):
+        timestamps(row)
