@@ -1,8 +1,8 @@
 """Function calls, casts and arithmetic: which function is meant, and how its arguments are found.
 
-The same calls stand in terms (values for a receiver, without a row) and in the selection. A *compiler*
-knows which of the two it is: it compiles what has a type by itself, and makes slots of terms that
-take the type of the parameter they are given to.
+The same calls stand in terms (values for a receiver, without a row) and in the selection. A
+*compiler* knows which of the two it is: it compiles what has a type by itself, and makes slots of
+terms that take the type of the parameter they are given to.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from cql.bind import Binding, Slot
@@ -13,7 +12,7 @@ from cql.results import ColumnSpec
 from cql.schema import Column, Table
 from cql.terms import Scope, prepare
 from cql.types.catalog import TEXT
-from cql.types.text import from_json
+from cql.types.text import decode_json, from_json
 
 
 def json_slots(statement: tree.InsertJson, table: Table, scope: Scope) -> dict[str, Slot]:
@@ -47,12 +46,12 @@ class _JsonRow:
         """The values by column; InvalidRequest with Cassandra's words for what is wrong."""
         if text is None or text is UNSET:
             raise InvalidRequest("Got null for INSERT JSON values")
+        shown = text.decode(errors="replace")
         try:
-            parsed = json.loads(text)
-        except ValueError as error:
+            parsed = decode_json(shown)
+        except InvalidRequest as error:
             raise InvalidRequest(
-                f"Could not decode JSON string as a map: {error}. (String was: "
-                f"{text.decode(errors='replace')})"
+                f"Could not decode JSON string as a map: {error.message}. (String was: {shown})"
             ) from error
         if not isinstance(parsed, dict):
             raise InvalidRequest(

@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from cql.ddl import execute_ddl
 from cql.ddl_common import DdlEnvironment
@@ -16,6 +17,8 @@ from cql.prepared import PreparedStatements
 from cql.protocol.requests import Batch, Execute, QueryOptions
 from cql.results import Prepared, Result, Rows, SetKeyspace
 from cql.schema import Schema, SchemaHolder, Table
+from cql.system.facts import NodeFacts
+from cql.system.tables import SystemTables, system_keyspaces
 from storage.mutation import Mutation, merge_mutations
 from storage.row import CellCursor, RowBuilder, live, merge_rows, shadow
 from storage.slice import Page, PartitionRows, Slice
@@ -265,6 +268,22 @@ def _wants(wanted: Slice, key: bytes) -> bool:
     return True
 
 
+FACTS = NodeFacts(
+    host_id=UUID(int=1, version=4),
+    cluster_name="fake",
+    datacenter="datacenter1",
+    rack="rack1",
+    tokens=(0,),
+    listen_address="127.0.0.1",
+    broadcast_address="127.0.0.1",
+    rpc_address="127.0.0.1",
+    storage_port=7000,
+    native_port=9042,
+    generation=1,
+    version="0.0.0",
+)
+
+
 @dataclass
 class FakeSession:
     """A connection's keyspace."""
@@ -276,7 +295,8 @@ class Harness:
     """Runs statements over a fake coordinator, at a time that only the test moves."""
 
     def __init__(self, seed: int = 1) -> None:
-        self.holder = SchemaHolder(Schema({}))
+        self.holder = SchemaHolder(Schema(system_keyspaces()))
+        self.system = SystemTables(FACTS, self.holder)
         self.coordinator = FakeCoordinator()
         self.random = random.Random(seed)
         self.session = FakeSession()
@@ -307,7 +327,7 @@ class Harness:
         return keyspace
 
     def read_virtual(self, table: Table, wanted: Slice) -> Page:
-        raise AssertionError("no virtual tables here")
+        return self.system.read(wanted)
 
     def describe(self, statement: Any, schema: Schema, keyspace: str | None) -> Result:
         raise AssertionError("no DESCRIBE here")
