@@ -61,6 +61,7 @@ class Coordinator:
         siblings: Siblings,
         loop: AbstractEventLoop,
         random: Random,
+        is_serving: bool = True,
     ) -> None:
         self.topology = topology
         self.deadlines = Deadlines(loop)
@@ -74,9 +75,22 @@ class Coordinator:
             self._own if number == shard else SiblingReplica(number, siblings, self.deadlines)
             for number in range(self._shards)
         ]
-        self._serial = SerialOwner(loop, engine, self._own, siblings, self.deadlines, random)
+        self._server = ReplicaServer(self._own, siblings, self.deadlines)
+        self._server.is_serving = is_serving
+        self._serial = SerialOwner(
+            loop,
+            engine,
+            self._own,
+            siblings,
+            self.deadlines,
+            self._server.admit,
+            random,
+        )
         self._batchlog = Batchlog(engine, random, self._resend)
-        ReplicaServer(self._own, siblings, self.deadlines)
+
+    def serve(self) -> None:
+        """Answer siblings from now on, if we were built before storage was open."""
+        self._server.is_serving = True
 
     def write(
         self,

@@ -190,6 +190,15 @@ class ShardDown(ReplicaError):
         self.was_sent = was_sent
 
 
+class NotServing(ReplicaError):
+    """The shard is there but still recovers what it has; it did nothing."""
+
+    is_definite = True
+
+    def __init__(self) -> None:
+        super().__init__("the shard is starting")
+
+
 class ReplicaFailed(ReplicaError):
     """The replica tried and failed, for the reason it gives."""
 

@@ -12,6 +12,7 @@ from cluster.errors import (
     DeadlinePassed,
     FailureReason,
     GrantLost,
+    NotServing,
     Overloaded,
     ReplicaFailed,
 )
@@ -159,7 +160,7 @@ def split_parts(payload: bytes, offset: int = 0) -> list[bytes]:
     return parts
 
 
-_OVERLOADED, _FAILED, _LATE, _GRANT_LOST = 1, 2, 3, 4
+_OVERLOADED, _FAILED, _LATE, _GRANT_LOST, _NOT_SERVING = 1, 2, 3, 4, 5
 
 
 def encode_fault(fault: BaseException) -> bytes:
@@ -169,6 +170,8 @@ def encode_fault(fault: BaseException) -> bytes:
         code = _LATE
     elif isinstance(fault, GrantLost):
         code = _GRANT_LOST
+    elif isinstance(fault, NotServing):
+        code = _NOT_SERVING
     elif isinstance(fault, Overloaded):
         code = _OVERLOADED
     else:
@@ -187,6 +190,8 @@ def decode_fault(payload: bytes) -> ClusterError:
         return DeadlinePassed()
     if code == _GRANT_LOST:
         return GrantLost()
+    if code == _NOT_SERVING:
+        return NotServing()
     if code == _OVERLOADED:
         return Overloaded(text)
     known = reason if reason in FailureReason._value2member_map_ else FailureReason.UNKNOWN

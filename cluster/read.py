@@ -8,6 +8,7 @@ from cluster.errors import (
     ClusterError,
     DeadlinePassed,
     FailureReason,
+    NotServing,
     Overloaded,
     ReadFailure,
     ReadTimeout,
@@ -32,6 +33,8 @@ class ReadTerms:
             return fault
         if isinstance(fault, DeadlinePassed):
             return ReadTimeout(self.level, 0, self.block_for, False)
+        if isinstance(fault, NotServing):
+            return Unavailable(self.level, self.block_for, 0)
         if isinstance(fault, ShardDown):
             if not fault.was_sent:
                 return Unavailable(self.level, self.block_for, 0)

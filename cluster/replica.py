@@ -10,7 +10,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Protocol, TypeVar
 
 from cluster.deadlines import Deadlines
-from cluster.errors import ClusterError, DeadlinePassed, FailureReason, Overloaded, ReplicaFailed
+from cluster.errors import (
+    ClusterError,
+    DeadlinePassed,
+    FailureReason,
+    NotServing,
+    Overloaded,
+    ReplicaFailed,
+)
 from cluster.messages import (
     Kind,
     decode_read,
@@ -191,6 +198,7 @@ class ReplicaServer:
     """
 
     def __init__(self, own: OwnReplica, siblings: Siblings, deadlines: Deadlines) -> None:
+        self.is_serving = False
         self._own = own
         self._deadlines = deadlines
         siblings.register(Kind.WRITE, self._write)
@@ -202,30 +210,34 @@ class ReplicaServer:
 
     def _write(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
         deadline, data = decode_write(payload)
-        self._refuse_late(deadline)
+        self.admit(deadline)
         return _empty(self._own.write(Mutation(data), deadline))
 
     def _write_all(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
         deadline, parts = decode_write_all(payload)
-        self._refuse_late(deadline)
+        self.admit(deadline)
         return _empty(self._own.write_all([Mutation(part) for part in parts], deadline))
 
     def _read(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
         deadline, wall_s, wanted = decode_read(payload)
-        self._refuse_late(deadline)
+        self.admit(deadline)
         page = self._own.read(Slice.decode(wanted), wall_s, deadline)
         return page.encode() if isinstance(page, Page) else _encoded(page)
 
     def _count(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
         deadline, data = decode_write(payload)
-        self._refuse_late(deadline)
+        self.admit(deadline)
         return _empty(self._own.count(Mutation(data), deadline))
 
     def _truncate(self, payload: bytes, source: int) -> Awaitable[bytes]:
         deadline, table_id = decode_write(payload)
+        self.admit(deadline)
         return _emptied(self._own.truncate(table_id, deadline))
 
-    def _refuse_late(self, deadline: float) -> None:
+    def admit(self, deadline: float) -> None:
+        """Refuse what comes before we serve, and what comes after its deadline."""
+        if not self.is_serving:
+            raise NotServing
         if self._deadlines.now() > deadline:
             raise DeadlinePassed
 

@@ -55,8 +55,10 @@ class SerialOwner:
         own: OwnReplica,
         siblings: Siblings,
         deadlines: Deadlines,
+        admit: Callable[[float], None],
         random: Random,
     ) -> None:
+        self._admit = admit
         self._loop = loop
         self._engine = engine
         self._own = own
@@ -175,11 +177,13 @@ class SerialOwner:
 
     async def _answer_grant(self, payload: bytes, source: int) -> bytes:
         deadline, wall_s, wanted = decode_read(payload)
+        self._admit(deadline)
         number, page = await self.grant(Slice.decode(wanted), wall_s, deadline, source)
         return encode_granted(number, page.encode())
 
     async def _answer_read(self, payload: bytes, source: int) -> bytes:
         deadline, wall_s, wanted = decode_read(payload)
+        self._admit(deadline)
         return (await self.read(Slice.decode(wanted), wall_s, deadline)).encode()
 
     async def _answer_settle(self, payload: bytes, source: int) -> bytes:

@@ -9,6 +9,7 @@ from cluster.errors import (
     DeadlinePassed,
     FailureReason,
     GrantLost,
+    NotServing,
     Overloaded,
     ReplicaFailed,
     ShardDown,
@@ -40,6 +41,8 @@ class WriteTerms:
             return fault
         if isinstance(fault, DeadlinePassed | GrantLost):
             return WriteTimeout(self.level, 0, self.block_for, self.kind)
+        if isinstance(fault, NotServing) and not has_left:
+            return Unavailable(self.level, self.block_for, 0)
         if isinstance(fault, ShardDown):
             if not fault.was_sent and not has_left:
                 return Unavailable(self.level, self.block_for, 0)

@@ -131,6 +131,7 @@ class Shard:
             siblings=world.siblings,
             loop=world.loop,
             random=world.random,
+            is_serving=False,
         )
         self._follower = SchemaFollower(self._holder, self.engine, self._announce)
         self._prepared = PreparedStatements()
@@ -166,6 +167,7 @@ class Shard:
         await self._replicator.start()
         report = await self.engine.open([*self._follower.freeze(), BATCHLOG_LAYOUT])
         self._follower.serve_tables()
+        self.coordinator.serve()
         self._background.start()
         if report.replayed or report.sstables:
             _log.info(

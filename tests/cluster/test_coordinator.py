@@ -182,6 +182,27 @@ def test_errors_of_storage_are_the_same_from_our_own_shard_and_from_a_sibling() 
     simulate(main)
 
 
+def test_a_shard_that_recovers_refuses_and_says_that_it_did_nothing() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        node = SimulatedNode(loop, 2)
+        node.kill(1)
+        node.start(1, is_serving=False)
+        key = node.key_on(1)
+        mutation = put(key, b"", 1, b"v")
+        with pytest.raises(Unavailable):
+            await now(node.shards[0].write(mutation, node.replication, ONE, loop.time() + 2))
+        for level in (ONE, Consistency.SERIAL):
+            with pytest.raises(Unavailable):
+                await now(
+                    node.shards[0].read(whole(key), node.replication, level, 0, loop.time() + 2)
+                )
+        assert node.engines[1].log == []
+        node.shards[1].serve()
+        await now(node.shards[0].write(mutation, node.replication, ONE, loop.time() + 2))
+
+    simulate(main)
+
+
 def test_truncate_empties_every_shard_and_wants_all_of_them() -> None:
     async def main(loop: SimulatedLoop) -> None:
         node = SimulatedNode(loop, 2)

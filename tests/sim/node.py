@@ -35,7 +35,7 @@ class SimulatedNode:
         for shard in range(shards):
             self.start(shard)
 
-    def start(self, shard: int) -> Coordinator:
+    def start(self, shard: int, *, is_serving: bool = True) -> Coordinator:
         self.shards[shard] = Coordinator(
             shard=shard,
             topology=self.topology,
@@ -43,6 +43,7 @@ class SimulatedNode:
             siblings=self.mesh.endpoint(shard),
             loop=self.loop,
             random=Random(self.loop.random.getrandbits(64)),
+            is_serving=is_serving,
         )
         return self.shards[shard]
 
