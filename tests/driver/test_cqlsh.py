@@ -74,7 +74,6 @@ def test_what_describe_prints_makes_the_same_schema_again(
         "DESCRIBE CLUSTER",
         "DESCRIBE KEYSPACES",
         "DESCRIBE TABLES",
-        "DESCRIBE SCHEMA",
         "DESCRIBE FULL SCHEMA",
         "DESCRIBE TABLE system.local",
         "CONSISTENCY",

@@ -131,7 +131,7 @@ def test_errors_have_the_types_of_the_driver(session: Any) -> None:
     session.execute("CREATE TABLE t (k int PRIMARY KEY, v int)")
     with pytest.raises(SyntaxException):
         session.execute("SELEC")
-    with pytest.raises(InvalidRequest, match="unconfigured table"):
+    with pytest.raises(InvalidRequest, match="table nosuch does not exist"):
         session.execute("SELECT * FROM nosuch")
     with pytest.raises(AlreadyExists):
         session.execute("CREATE TABLE t (k int PRIMARY KEY)")
