@@ -32,6 +32,7 @@ class NodeProcess:
         self.shard_aware_port = 0
         self.log = directory.parent / f"{directory.name}.log"
         self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
 
     @property
     def pid(self) -> int:
@@ -68,14 +69,15 @@ class NodeProcess:
         assert self._process is not None and self._process.stdout is not None
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         output = self._process.stdout
-        threading.Thread(target=_forward, args=(output, lines), daemon=True).start()
+        self._reader = threading.Thread(target=_forward, args=(output, lines), daemon=True)
+        self._reader.start()
         try:
             line = lines.get(timeout=START_TIMEOUT_S)
         except queue.Empty:
             line = "nothing"
         if not line.startswith(READY_LINE):
             self._process.kill()
-            self._process.wait()
+            self._await_end()
             raise AssertionError(f"the node said {line!r}:\n{self.log.read_text()[-4000:]}")
 
     def kill(self) -> None:
@@ -83,7 +85,7 @@ class NodeProcess:
         assert self._process is not None, "the node runs"
         shards = self.shard_pids()
         self._process.kill()
-        self._process.wait(STOP_TIMEOUT_S)
+        self._await_end()
         for pid in shards:
             _wait_until_gone(pid)
 
@@ -91,7 +93,7 @@ class NodeProcess:
         """SIGTERM: drain. Returns the exit code."""
         assert self._process is not None, "the node runs"
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(STOP_TIMEOUT_S)
+        return self._await_end()
 
     def shard_pids(self) -> list[int]:
         """The children of the supervisor, in the order of the shards unless one was restarted."""
@@ -102,7 +104,15 @@ class NodeProcess:
         """Ends the node if it still runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(STOP_TIMEOUT_S)
+            self._await_end()
+
+    def _await_end(self) -> int:
+        """Waits for the process, and for the thread that reads what it says."""
+        assert self._process is not None, "the node was started"
+        code = self._process.wait(STOP_TIMEOUT_S)
+        if self._reader is not None:
+            self._reader.join(STOP_TIMEOUT_S)
+        return code
 
     def cluster(self, **options: Any) -> Cluster:
         """A Cluster of the public Python driver that knows this node."""
@@ -112,8 +122,9 @@ class NodeProcess:
 
 
 def _forward(output: Any, lines: queue.SimpleQueue[str]) -> None:
-    for line in output:
-        lines.put(line)
+    with output:
+        for line in output:
+            lines.put(line)
     lines.put("")
 
 
