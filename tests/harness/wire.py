@@ -76,6 +76,24 @@ class WireClient:
     def query(self, text: str) -> bytes:
         return self.call(OP_QUERY, _long(text) + struct.pack(">HB", CONSISTENCY_ONE, 0))
 
+    def rows(self, text: str) -> list[tuple[bytes | None, ...]]:
+        """All rows of a SELECT in one page, as bytes; null is None."""
+        skip_metadata = 2
+        body = _long(text) + struct.pack(">HB", CONSISTENCY_ONE, skip_metadata)
+        reply = self.call(OP_QUERY, body)
+        _, _, columns, count = struct.unpack_from(">iiii", reply)
+        position = 16
+        found = []
+        for _ in range(count):
+            row: list[bytes | None] = []
+            for _ in range(columns):
+                (size,) = struct.unpack_from(">i", reply, position)
+                position += 4
+                row.append(None if size < 0 else reply[position : position + size])
+                position += max(size, 0)
+            found.append(tuple(row))
+        return found
+
     def prepare(self, text: str) -> bytes:
         """The id of a prepared statement."""
         reply = self.call(OP_PREPARE, _long(text))

@@ -38,6 +38,11 @@ def _value(number: int) -> bytes:
     return struct.pack(">i", number)
 
 
+def _number(value: bytes | None) -> int:
+    assert value is not None, "every row has a version"
+    return int(struct.unpack(">i", value)[0])
+
+
 def _write_until_it_dies(node: NodeProcess, ledger: Ledger, rng: random.Random) -> None:
     """Writes rising versions of random keys, each key by one request at a time."""
     client = WireClient(node.address, node.port)
@@ -65,29 +70,30 @@ def _write_until_it_dies(node: NodeProcess, ledger: Ledger, rng: random.Random) 
                 busy.discard(key)
                 free.append(stream)
     except OSError:
+        return
+    finally:
         client.close()
 
 
 def _read_all(node: NodeProcess) -> dict[int, int]:
-    cluster = node.cluster()
+    client = WireClient(node.address, node.port)
     try:
-        rows = cluster.connect("torture").execute("SELECT ck, version FROM t")
-        return {row.ck: row.version for row in rows}
+        rows = client.rows("SELECT ck, version FROM torture.t")
+        return {_number(ck): _number(version) for ck, version in rows}
     finally:
-        cluster.shutdown()
+        client.close()
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> NodeProcess:
     process = NodeProcess(tmp_path / "data", shards=2).start()
-    cluster = process.cluster()
-    session = cluster.connect()
-    session.execute(
+    client = WireClient(process.address, process.port)
+    client.query(
         "CREATE KEYSPACE torture WITH replication = "
         "{'class': 'SimpleStrategy', 'replication_factor': 1}"
     )
-    session.execute("CREATE TABLE torture.t (pk int, ck int, version int, PRIMARY KEY (pk, ck))")
-    cluster.shutdown()
+    client.query("CREATE TABLE torture.t (pk int, ck int, version int, PRIMARY KEY (pk, ck))")
+    client.close()
     return process
 
 
