@@ -1,7 +1,7 @@
 """CRC32C, the checksum of everything on disk; by the processor's instruction where it has one.
 
-`crc32c(b, seed=crc32c(a)) == crc32c(a + b)`, and the seed of nothing is 0. The portable form gives the same numbers, so that
-files may move between machines.
+`crc32c(b, seed=crc32c(a)) == crc32c(a + b)`, and the seed of nothing is 0. The portable form
+gives the same numbers, so that files may move between machines.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer

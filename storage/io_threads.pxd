@@ -81,7 +81,7 @@ cdef class Request:
     cdef bint has_view
     cdef int64_t skip      # bytes at the start of a read that nobody asked for
     cdef int64_t wanted    # bytes asked for after these
-    cdef IoThreads threads # which must outlive what they work on
+    cdef IoThreads threads  # which must outlive what they work on
 
     cdef int own(self, int64_t size) except -1
     cdef object outcome(self)

@@ -1,11 +1,13 @@
 """A few C threads that make blocking file calls, never take the GIL, and wake the loop.
 
-A call is queued, made by a thread, put on the list of finished calls, and its future is resolved by the loop, which a
-byte in a pipe has woken: one wake-up serves all calls finished by then. Because the threads hold no Python object and
-no GIL, a slow disk cannot slow the loop, and the loop cannot delay the disk.
+A call is queued, made by a thread, put on the list of finished calls, and its future is resolved
+by the loop, which a byte in a pipe has woken: one wake-up serves all calls finished by then.
+Because the threads hold no Python object and no GIL, a slow disk cannot slow the loop, and the
+loop cannot delay the disk.
 
-Threads start when there is work that no idle thread will take, up to a bound per lane; so they are made after the fork of
-the shard, and an idle node has few. There are two lanes, so that reads do not stand behind syncs.
+Threads start when there is work that no idle thread will take, up to a bound per lane; so they
+are made after the fork of the shard, and an idle node has few. There are two lanes, so that reads
+do not stand behind syncs.
 """
 
 import asyncio
@@ -184,7 +186,7 @@ cdef class IoThreads:
         free(self.shared)
 
     def read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted):
-        """Read `size` bytes at `offset`; the future gives `wanted` of them after the first `skip`."""
+        """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
         assert skip >= 0 and wanted >= 0 and skip + wanted <= size, "what is wanted is read"
         cdef Request request = self.request(OPERATION_READ, file)
         request.own(size)
@@ -290,7 +292,7 @@ cdef class IoThreads:
         return request.future
 
     cdef int ensure_thread(self, Lane *lane) except -1:
-        """Start a thread if the idle ones have work already; raises OSError if there is none at all.
+        """Start a thread if the idle ones have work already; raises OSError if there is none.
 
         Only the loop's thread starts threads, so `started` needs no lock here.
         """
@@ -323,7 +325,7 @@ cdef class IoThreads:
         self.finish_calls()
 
     cdef int finish_calls(self) except -1:
-        """Resolve the futures of all finished calls, oldest first; raises what a callback raises."""
+        """Resolve the futures of all finished calls, oldest first; raises MemoryError."""
         cdef Call *call
         cdef Call *newest
         cdef Call *oldest = NULL

@@ -151,6 +151,8 @@ class MemoryFile:
 
     def _put(self, operation: str, offset: int, data: Bytes) -> None:
         content = self._get_writable(operation)
+        if not data:
+            return  # As on a real disk, nothing written past the end moves the end.
         self._grow(content, offset)
         content[offset : offset + len(data)] = data
 

@@ -2,16 +2,18 @@
 
     record := header_checksum:u32 body_checksum:u32 length:u32 kind:u8 body[length]
 
-`body_checksum` is the CRC32C of the body. `header_checksum` is the CRC32C of the segment's id (u64), the offset of the record
-in its segment (u64), and the header's other fields; so a record is a record only in its own place, and what a reused
-segment still holds from its earlier life is none. See docs/formats/commitlog.md.
+`body_checksum` is the CRC32C of the body. `header_checksum` is the CRC32C of the segment's id
+(u64), the offset of the record in its segment (u64), and the header's other fields; so a record
+is a record only in its own place, and what a reused segment still holds from its earlier life is
+none. See docs/formats/commitlog.md.
 
-A position is the segment's id and the offset of a record's first byte in one integer; positions grow with time.
+A position is the segment's id and the offset of a record's first byte in one integer; positions
+grow with time.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcpy
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.string cimport memchr, memcpy
 
 from storage.buffer cimport Writer
 from storage.checksum cimport crc32c_of
@@ -63,7 +65,7 @@ cdef inline uint32_t _header_checksum(
 cdef class RecordBuffer:
     """The records of one turn, which one write brings to the kernel."""
 
-    def __init__(self):
+    def __cinit__(self):
         self.out = Writer()
 
     @property
@@ -127,7 +129,7 @@ cdef class RecordScanner:
         self.window_offset = self.offset
 
     def next(self):
-        """Find the record at `offset`: give its kind, set `body`, and go past it; or say MORE or BROKEN."""
+        """Go past the record at `offset`: give its kind and set `body`; or say MORE or BROKEN."""
         cdef uint32_t length = 0
         cdef int kind = self.look(self.offset, &length)
         if kind > 0:
@@ -137,7 +139,7 @@ cdef class RecordScanner:
         return kind
 
     def mutations(self):
-        """Give (position, mutation) of the records in the window, and what came then: MORE, BROKEN or END."""
+        """Give the window's (position, mutation)s, and what came then: MORE, BROKEN or END."""
         cdef list found = []
         cdef uint64_t place
         cdef int kind
@@ -153,15 +155,23 @@ cdef class RecordScanner:
                 return found, KIND_BROKEN
 
     def last_mark(self):
-        """Use the window up in search of marks, wherever they start; give the greatest durable position, or 0."""
+        """Use the window up in search of marks, wherever they start; give the greatest, or 0."""
         cdef const uint8_t *window = <const uint8_t *>PyBytes_AS_STRING(self.window)
         cdef uint64_t size = PyBytes_GET_SIZE(self.window)
         cdef uint64_t at = self.offset - self.window_offset
         cdef uint64_t durable = 0
         cdef uint32_t length = 0
+        cdef const uint8_t *kind
         while at + RECORD_HEADER_BYTES + MARK_BODY_BYTES <= size:
-            # The kind is looked at first: one comparison rejects nearly every byte.
-            if window[at + 12] == KIND_MARK and get_u32(window + at + 8) == MARK_BODY_BYTES:
+            # The kind is looked for first: memchr passes over nearly every byte.
+            kind = <const uint8_t *>memchr(
+                window + at + 12, KIND_MARK, size - at - 12 - MARK_BODY_BYTES
+            )
+            if kind == NULL:
+                at = size - RECORD_HEADER_BYTES - MARK_BODY_BYTES + 1
+                break
+            at = kind - window - 12
+            if get_u32(window + at + 8) == MARK_BODY_BYTES:
                 if self.look(self.window_offset + at, &length) == KIND_MARK:
                     durable = max(durable, get_u64(window + at + RECORD_HEADER_BYTES))
             at += 1
@@ -169,7 +179,7 @@ cdef class RecordScanner:
         return durable
 
     cdef int look(self, uint64_t offset, uint32_t *length) except -2:
-        """The kind of the record at an offset, or BROKEN, or MORE; raises nothing but for our mistakes."""
+        """The kind of the record at an offset, or BROKEN, or MORE; asserts it is in the window."""
         cdef const uint8_t *header
         cdef uint64_t at = offset - self.window_offset
         cdef uint64_t size = PyBytes_GET_SIZE(self.window)

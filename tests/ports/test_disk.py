@@ -63,6 +63,16 @@ def test_a_write_may_start_past_the_end_and_leaves_zeroes(run: Run) -> None:
     run(test)
 
 
+def test_nothing_written_past_the_end_moves_no_end(run: Run) -> None:
+    async def test(disk: Disk, directory: str) -> None:
+        file = await disk.open(f"{directory}/a", OpenMode.CREATE)
+        await file.write(5000, b"")
+        assert await disk.size(f"{directory}/a") == 0
+        await file.close()
+
+    run(test)
+
+
 def test_a_log_is_appended_to_from_its_start(run: Run) -> None:
     async def test(disk: Disk, directory: str) -> None:
         path = f"{directory}/log"

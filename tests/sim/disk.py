@@ -418,9 +418,10 @@ class SimulatedLock:
 
 
 def _put(content: bytearray, offset: int, data: bytes) -> None:
-    if offset > len(content):
+    if data and offset > len(content):
         content.extend(bytes(offset - len(content)))
-    content[offset : offset + len(data)] = data
+    if data:
+        content[offset : offset + len(data)] = data
 
 
 def _copy(inode: Inode) -> Inode:
