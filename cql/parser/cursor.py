@@ -16,6 +16,8 @@ from cql.parser.lexer import EOF, ERROR, line_and_column, token_offsets, tokeniz
 from cql.parser.tree import Marker
 
 NESTING_MAX: Final = 60
+OPERATORS_MAX: Final = 200
+"""Operators in one expression: each makes its tree one level deeper."""
 EXCERPT_TOKENS_BEFORE: Final = 10
 EXCERPT_TOKENS_AFTER: Final = 2
 
@@ -25,7 +27,17 @@ T = TypeVar("T")
 class Cursor:
     """Walks over the tokens of one text. `kind` is the kind of the token here."""
 
-    __slots__ = ("_starts", "at", "depth", "kind", "kinds", "markers", "text", "values")
+    __slots__ = (
+        "_starts",
+        "at",
+        "depth",
+        "kind",
+        "kinds",
+        "markers",
+        "operators",
+        "text",
+        "values",
+    )
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -35,6 +47,7 @@ class Cursor:
         self.markers: list[str | None] = []
         """Names of the bind markers taken so far, None for `?`."""
         self.depth = 0
+        self.operators = 0
 
     @property
     def value(self) -> str:
@@ -103,11 +116,22 @@ class Cursor:
 
     def descend(self) -> None:
         """Go one level deeper; balanced by `ascend`. Keeps the recursion bounded."""
+        if self.depth == 0:
+            self.operators = 0
         self.depth += 1
         if self.depth > NESTING_MAX:
             raise SyntaxException(
                 f"The statement is nested too deeply (more than {NESTING_MAX} levels)"
             )
+
+    def take_operator(self) -> str:
+        """Go past an operator and give it; bounds how many one expression has."""
+        self.operators += 1
+        if self.operators > OPERATORS_MAX:
+            raise SyntaxException(
+                f"An expression has too many operators (more than {OPERATORS_MAX})"
+            )
+        return self.take()
 
     def ascend(self) -> None:
         """Come back from a level."""

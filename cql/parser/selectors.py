@@ -64,7 +64,7 @@ def read_selected(c: Cursor) -> Expression:
     c.descend()
     result = _product(c)
     while c.kind == "'+'" or c.kind == "'-'":
-        sign = c.take()
+        sign = c.take_operator()
         result = Binary(sign, result, _product(c))
     c.ascend()
     return result
@@ -79,7 +79,7 @@ def _selector(c: Cursor) -> Selector:
 def _product(c: Cursor) -> Expression:
     result = _signed(c)
     while c.kind in ("'*'", "'/'", "'%'"):
-        sign = c.take()
+        sign = c.take_operator()
         result = Binary(sign, result, _signed(c))
     return result
 
@@ -96,9 +96,11 @@ def _signed(c: Cursor) -> Expression:
 def _modified(c: Cursor, expression: Expression) -> Expression:
     """The expression with the `.field`, `[key]` and `[from..to]` after it."""
     while True:
-        if c.accept("'.'"):
+        if c.kind == "'.'":
+            c.take_operator()
             expression = Field(expression, read_name(c))
-        elif c.accept("'['"):
+        elif c.kind == "'['":
+            c.take_operator()
             expression = _subscript(c, expression)
         else:
             return expression

@@ -82,7 +82,7 @@ def read_term(c: Cursor) -> Term:
     while c.kind == "'+'" or c.kind == "'-'":
         if _begins_prepended_column(c):
             break
-        sign = c.take()
+        sign = c.take_operator()
         result = Binary(sign, result, _product(c))
     if c.kind not in AFTER_TERM and not c.is_word("bypass"):
         raise c.no_viable()
@@ -148,7 +148,7 @@ def read_map(c: Cursor) -> MapTerm:
 def _product(c: Cursor) -> Term:
     result = _signed(c)
     while c.kind in ("'*'", "'/'", "'%'"):
-        sign = c.take()
+        sign = c.take_operator()
         result = Binary(sign, result, _signed(c))
     return result
 

@@ -153,7 +153,7 @@ class _Reader:
         places = self._places(partition, resume)
         limit = len(places)
         if self._wanted.distinct:
-            limit = min(limit, 1)
+            limit = 0 if resume else min(limit, 1)
         elif self._wanted.partition_limit:
             limit = min(limit, max(0, self._wanted.partition_limit - used))
         count = limit if self._rows_left < 0 else min(limit, self._rows_left)

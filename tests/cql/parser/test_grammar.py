@@ -10,7 +10,7 @@ import pytest
 
 from cql.errors import SyntaxException
 from cql.parser import lexer, tree
-from cql.parser.cursor import NESTING_MAX
+from cql.parser.cursor import NESTING_MAX, OPERATORS_MAX
 from cql.parser.grammar import parse
 from cql.parser.tree import (
     AddTo,
@@ -575,3 +575,12 @@ def test_nesting_has_a_bound(opened: str, closed: str) -> None:
             parse(start + opened * depth + "1" + closed * depth + " FROM t")
     with pytest.raises(SyntaxException):
         parse("CREATE TABLE t (a " + "list<" * depth + "int" + ">" * depth + " PRIMARY KEY)")
+
+
+@pytest.mark.parametrize("text", ["SELECT 1{} FROM t", "SELECT a FROM t WHERE a = 1{}"])
+def test_an_expression_has_a_bounded_number_of_operators(text: str) -> None:
+    parse(text.format(" + 1" * OPERATORS_MAX))
+    with pytest.raises(SyntaxException, match="too many operators"):
+        parse(text.format(" + 1" * (OPERATORS_MAX + 1)))
+    many = ", ".join(["a + 1 + m[1]"] * OPERATORS_MAX)
+    parse(f"SELECT {many} FROM t")
