@@ -70,7 +70,12 @@ class Deletion:
         return self.start <= clustering and (not self.end or clustering < self.end)
 
 
+RowId = tuple[bytes, bytes]
+"""(key, clustering)."""
+
 Place = tuple[int, bytes | None]
+"""(column, path)."""
+
 Value = tuple[int, bytes, int, int]
 """(timestamp, value, ttl, expiry)."""
 
@@ -97,18 +102,18 @@ class TableModel:
     """Every write that one table has seen."""
 
     has_static: bool = False
-    cells: list[CellWrite] = field(default_factory=list)
-    markers: list[MarkerWrite] = field(default_factory=list)
-    deletions: list[Deletion] = field(default_factory=list)
+    cells: dict[RowId, list[CellWrite]] = field(default_factory=dict)
+    markers: dict[RowId, list[MarkerWrite]] = field(default_factory=dict)
+    deletions: dict[bytes, list[Deletion]] = field(default_factory=dict)
 
     def write(self, change: CellWrite | MarkerWrite | Deletion) -> None:
         """Remembers one write."""
         if isinstance(change, CellWrite):
-            self.cells.append(change)
+            self.cells.setdefault((change.key, change.clustering), []).append(change)
         elif isinstance(change, MarkerWrite):
-            self.markers.append(change)
+            self.markers.setdefault((change.key, change.clustering), []).append(change)
         else:
-            self.deletions.append(change)
+            self.deletions.setdefault(change.key, []).append(change)
 
     def write_all(self, changes: Iterable[CellWrite | MarkerWrite | Deletion]) -> None:
         """Remembers several writes."""
@@ -117,15 +122,14 @@ class TableModel:
 
     def keys(self) -> list[bytes]:
         """All keys that were ever written, ascending."""
-        return sorted({w.key for w in self.cells} | {w.key for w in self.markers})
+        return sorted({key for key, _ in self.cells} | {key for key, _ in self.markers})
 
     def row(self, key: bytes, clustering: bytes, now: int) -> ModelRow | None:
         """The row as it is at second `now`; None if it is not live."""
         markers = [
             marker
-            for marker in self.markers
-            if (marker.key, marker.clustering) == (key, clustering)
-            and marker.ts > self._deleted_until(key, clustering, None)
+            for marker in self.markers.get((key, clustering), ())
+            if marker.ts > self._deleted_until(key, clustering, None)
         ]
         marker = max(markers, key=MarkerWrite.strength, default=None)
         if marker is not None and marker.ttl and marker.expiry <= now:
@@ -143,8 +147,7 @@ class TableModel:
         reverse: bool = False,
     ) -> ModelPartition | None:
         """What lives of a partition in the ranges."""
-        places = {w.clustering for w in self.cells if w.key == key}
-        places |= {w.clustering for w in self.markers if w.key == key}
+        places = {place for owner, place in [*self.cells, *self.markers] if owner == key}
         static_row = self.row(key, STATIC, now) if self.has_static else None
         if self.has_static:
             places.discard(STATIC)
@@ -160,9 +163,7 @@ class TableModel:
 
     def _cells(self, key: bytes, clustering: bytes, now: int) -> dict[Place, Value]:
         winners: dict[Place, CellWrite] = {}
-        for write in self.cells:
-            if (write.key, write.clustering) != (key, clustering):
-                continue
+        for write in self.cells.get((key, clustering), ()):
             if write.ts <= self._deleted_until(key, clustering, write.column):
                 continue
             place = (write.column, write.path)
@@ -178,7 +179,7 @@ class TableModel:
         return max(
             (
                 deletion.ts
-                for deletion in self.deletions
+                for deletion in self.deletions.get(key, ())
                 if deletion.covers(key, clustering, self.has_static, column)
             ),
             default=-NEVER,

@@ -119,8 +119,8 @@ class RowTableMachine(MemtableMachine):
 
 TestWideTable = MemtableMachine.TestCase
 TestRowTable = RowTableMachine.TestCase
-TestWideTable.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
-TestRowTable.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestWideTable.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestRowTable.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "random"])

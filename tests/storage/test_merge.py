@@ -108,7 +108,7 @@ def expected(model: TableModel, wanted: Slice, now: int) -> list[ModelPartition]
     return found
 
 
-@settings(max_examples=200)
+@settings(max_examples=120)
 @given(SPREAD, NOW, range_sets(), st.booleans(), st.booleans())
 def test_a_read_is_what_the_model_says(
     spread: Changes, now: int, ranges: tuple[tuple[bytes, bytes], ...], reverse: bool, static: bool
@@ -118,7 +118,7 @@ def test_a_read_is_what_the_model_says(
     assert shown([read_page(wanted, partitions_of(memtables), now)]) == expected(model, wanted, now)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(SPREAD, NOW, range_sets(), st.booleans(), st.integers(1, 4), st.integers(0, 3))
 def test_pages_together_are_the_whole_answer(
     spread: Changes,
@@ -136,7 +136,7 @@ def test_pages_together_are_the_whole_answer(
         assert sum(max(len(p.rows), 1) for p in page.partitions) <= limit
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(SPREAD, NOW, st.integers(1, 3), st.integers(1, 4), st.booleans())
 def test_a_partition_limit_holds_across_pages(
     spread: Changes, now: int, per_partition: int, limit: int, reverse: bool
@@ -155,7 +155,7 @@ def test_a_partition_limit_holds_across_pages(
     assert shown(read_all(wanted, partitions_of(memtables), now)) == answer
 
 
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(SPREAD, NOW, st.integers(0, 2), st.integers(0, 2))
 def test_distinct_gives_each_live_partition_once(
     spread: Changes, now: int, limit: int, steps: int
@@ -167,7 +167,7 @@ def test_distinct_gives_each_live_partition_once(
     assert all(not limit or len(page.partitions) <= limit for page in pages)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(SPREAD, NOW, st.lists(st.sampled_from(BOUNDS), max_size=4), st.booleans(), range_sets())
 def test_runs_in_chunks_read_like_whole_runs(
     spread: Changes,
@@ -185,7 +185,7 @@ def test_runs_in_chunks_read_like_whole_runs(
     assert shown([read_page(wanted, partitions, now)]) == expected(model, wanted, now)
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(SPREAD, NOW, st.integers(0, 25), st.integers(0, 25))
 def test_a_full_compaction_changes_no_answer(
     spread: Changes, now: int, age: int, later: int
@@ -200,7 +200,7 @@ def test_a_full_compaction_changes_no_answer(
     assert shown([read_page(wanted, partitions, now + later)]) == answer
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(SPREAD, NOW, st.integers(0, 25))
 def test_a_partial_compaction_brings_nothing_deleted_back(
     spread: Changes, now: int, age: int
