@@ -1,6 +1,6 @@
 """What the protocol costs a core: requests parsed, dispatched and answered, in CPU time.
 
-Run `python -m bench.micro.bench_frames`. The executor does nothing; the best of several rounds counts.
+Run `python -m bench.micro.bench_frames`. The executor does nothing; the best of the rounds counts.
 """
 
 from __future__ import annotations
