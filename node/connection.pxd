@@ -30,6 +30,7 @@ cdef class Connection:
     cdef object transport  # None in tests
     cdef readonly int in_flight
     cdef readonly Py_ssize_t in_flight_bytes
+    cdef set waiting  # futures of replies to come: loops hold theirs weakly; None when empty
     cdef bint is_serving  # the guard against entering `drain` twice
     cdef bint is_started  # STARTUP is done
     cdef bint throws_on_overload  # the client wants OVERLOADED, not silence

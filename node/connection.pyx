@@ -146,7 +146,11 @@ cdef class Connection:
             return 0
         self.in_flight += 1
         self.in_flight_bytes += PyBytes_GET_SIZE(frame.body)
-        self.ports.spawn(reply).add_done_callback(_Waiting(self, frame))
+        future = self.ports.spawn(reply)
+        if self.waiting is None:
+            self.waiting = set()
+        self.waiting.add(future)
+        future.add_done_callback(_Waiting(self, frame))
         return 0
 
     cdef int answer(self, int version, int stream, Reply reply) except -1:
@@ -240,6 +244,9 @@ cdef class Connection:
 
     def arrived(self, Frame frame, future) -> None:
         """A reply that had to wait is there."""
+        self.waiting.discard(future)
+        if not self.waiting:
+            self.waiting = None
         self.in_flight -= 1
         self.in_flight_bytes -= PyBytes_GET_SIZE(frame.body)
         if self.is_closing or future.cancelled():

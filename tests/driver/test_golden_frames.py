@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -42,6 +43,12 @@ class SocketPeer:
     def __init__(self, address: str, port: int) -> None:
         self._socket = socket.create_connection((address, port), timeout=10)
         self._socket.settimeout(QUIET_S)
+
+    def __enter__(self) -> SocketPeer:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._socket.close()
 
     def send(self, data: bytes) -> bytes:
         """Everything the node says to these bytes."""
@@ -85,15 +92,11 @@ def prepared(node: NodeProcess, cluster_session: Any) -> NodeProcess:
     return node
 
 
-def test_the_golden_frames_of_v4_are_answered_alike(prepared: NodeProcess) -> None:
-    wrong = run_frames(
-        lambda: SocketPeer(prepared.address, prepared.port), "frames.json", equal=_alike
-    )
-    assert wrong == []
+@pytest.mark.parametrize("file", ["frames.json", "frames_v5.json"])
+def test_the_golden_frames_are_answered_alike(prepared: NodeProcess, file: str) -> None:
+    with ExitStack() as peers:
 
+        def connect() -> SocketPeer:
+            return peers.enter_context(SocketPeer(prepared.address, prepared.port))
 
-def test_the_golden_frames_of_v5_are_answered_alike(prepared: NodeProcess) -> None:
-    wrong = run_frames(
-        lambda: SocketPeer(prepared.address, prepared.port), "frames_v5.json", equal=_alike
-    )
-    assert wrong == []
+        assert run_frames(connect, file, equal=_alike) == []
