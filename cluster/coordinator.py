@@ -101,9 +101,8 @@ class Coordinator:
         kind: str = WriteType.SIMPLE,
     ) -> Awaitable[None] | None:
         """Apply a mutation of one partition on its replicas."""
-        shard = shard_of(key_token(mutation.key), self._shards)
         # The hot path: keep it one call stack.
-        if shard == self._shard and replication.is_local_only and replication.block_for(level) == 1:
+        if level in replication.local_levels and self._owns(mutation.key):
             try:
                 written = self._engine.apply(mutation)
             except StorageError as error:
@@ -112,7 +111,8 @@ class Coordinator:
                 return None
             return confirmed(translated(written), self._write_terms(1, level, kind))
         terms = self._write_terms(self._require(mutation.key, replication, level), level, kind)
-        return self._sent(lambda: self._replicas[shard].write(mutation, deadline), terms)
+        replica = self._replicas[self._owner_of(mutation.key)]
+        return self._sent(lambda: replica.write(mutation, deadline), terms)
 
     def count(
         self, increments: Mutation, replication: Replication, level: Consistency, deadline: float
@@ -160,11 +160,8 @@ class Coordinator:
         key = wanted.key
         if not isinstance(key, bytes):
             return self._read_range(wanted, replication, level, wall_s, deadline)
-        shard = shard_of(key_token(key), self._shards)
-        if level.is_serial:
-            return self._read_serial(wanted, replication, level, wall_s, deadline)
         # The hot path: keep it one call stack.
-        if shard == self._shard and replication.is_local_only and replication.block_for(level) == 1:
+        if level in replication.local_levels and self._owns(key):
             try:
                 rows = self._engine.read(wanted, wall_s)
             except StorageError as error:
@@ -172,9 +169,11 @@ class Coordinator:
             if isinstance(rows, Page):
                 return rows
             return received(translated(rows), self._read_terms(1, level))
+        if level.is_serial:
+            return self._read_serial(wanted, replication, level, wall_s, deadline)
         terms = self._read_terms(self._require(key, replication, level), level)
         try:
-            page = self._replicas[shard].read(wanted, wall_s, deadline)
+            page = self._replicas[self._owner_of(key)].read(wanted, wall_s, deadline)
         except ClusterError as fault:
             raise terms.error(fault) from fault
         return page if isinstance(page, Page) else received(page, terms)
@@ -237,6 +236,9 @@ class Coordinator:
     def stop(self) -> None:
         """Leave the loop's timers."""
         self.deadlines.stop()
+
+    def _owns(self, key: bytes) -> bool:
+        return self._shards == 1 or shard_of(key_token(key), self._shards) == self._shard
 
     def _owner_of(self, key: bytes) -> int:
         return shard_of(key_token(key), self._shards)

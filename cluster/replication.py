@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 
 from cluster.consistency import Consistency, block_for
 from cluster.ring import Ring
@@ -50,6 +51,15 @@ class Replication(ABC):
         if needed is None:
             needed = self._block_for[level] = block_for(level, self, self.topology.local.dc)
         return needed
+
+    @cached_property
+    def local_levels(self) -> frozenset[Consistency]:
+        """The levels, but for the serial ones, which the shard that owns a key satisfies alone."""
+        if not self.is_local_only:
+            return frozenset()
+        return frozenset(
+            level for level in Consistency if self.block_for(level) == 1 and not level.is_serial
+        )
 
     @abstractmethod
     def factor(self, dc: str | None = None) -> int:

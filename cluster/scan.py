@@ -118,7 +118,9 @@ class _Cursor:
         )
 
     async def fill(self, rows_left: int) -> bool:
-        """Have a partition at hand; `False` if the shard has none for now or none at all."""
+        """Have a partition at hand, asking for at most `rows_left` rows or, with 0, for any
+        number; `False` if the shard has none for now or none at all.
+        """
         while not self.has_rows and self._page.more and self._empty_pages < EMPTY_PAGES_MAX:
             self.start(rows_left)
             answer = self.answer
@@ -171,7 +173,7 @@ class _Merge:
             self._take(partition)
             if self._is_full:
                 return self._end_after(partition, cursor)
-            await cursor.fill(self._rows_left)
+            await cursor.fill(self._rows_left if self._has_row_limit else 0)
             if cursor.may_have_more:
                 heappush(self._heap, (cursor.key, index))
         return self._page(False)

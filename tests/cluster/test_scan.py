@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cluster.consistency import Consistency
@@ -39,6 +39,7 @@ def following(wanted: Slice, page: Page) -> Slice:
 
 
 @settings(max_examples=60, deadline=None)
+@example(3, [1, 2], 0, 0, 40, False, 0)
 @given(
     shards=st.integers(1, 4),
     partitions=st.lists(st.integers(1, 9), max_size=14),
