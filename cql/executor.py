@@ -35,7 +35,7 @@ from cql.plan import (
     WritePlan,
 )
 from cql.planner import plan as plan_statement
-from cql.prepared import PreparedStatement, PreparedStatements, statement_id
+from cql.prepared import PreparedStatement, PreparedStatements, RecentPlans, statement_id
 from cql.protocol.requests import UNSET, Batch, Execute, QueryOptions
 from cql.reading import SelectRunner, check_read_level
 from cql.results import NO_METADATA_ID, VOID, Prepared, Result, SetKeyspace, Void
@@ -165,6 +165,7 @@ class Executor:
         self._timeouts = timeouts
         self._guard = guard
         self._environment = Environment(chance)
+        self._recent = RecentPlans()
         self._selects = SelectRunner(PagingStates(paging_key))
         schema_holder.subscribe(prepared.schema_changed)
 
@@ -173,8 +174,7 @@ class Executor:
     def query(self, text: str, options: QueryOptions, session: Session, moment: Moment) -> Answer:
         """Run a statement from its text."""
         keyspace = options.keyspace or session.keyspace
-        statement = parse(text)
-        plan = plan_statement(statement, self._holder.current, keyspace)
+        plan = self._recent.plan(text, keyspace, self._holder.current)
         values = ordered_values(plan, options, "Invalid amount of bind variables")
         if isinstance(plan, SchemaPlan):
             return self._schema(text, keyspace, moment)
@@ -222,7 +222,7 @@ class Executor:
             if isinstance(query, bytes):
                 plan = self._prepared.get(query).plan
             else:
-                plan = plan_statement(parse(query), self._holder.current, keyspace)
+                plan = self._recent.plan(query, keyspace, self._holder.current)
             if not isinstance(plan, WritePlan):
                 raise InvalidRequest(
                     "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are "

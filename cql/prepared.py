@@ -7,10 +7,14 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from cql.errors import Unprepared
+from cql.parser.grammar import parse
 from cql.plan import Plan
+from cql.planner import plan as plan_statement
 from cql.schema import Schema
 
 STATEMENTS_MAX = 10_000
+RECENT_MAX = 256
+RECENT_CHARACTERS_MAX = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +77,28 @@ class PreparedStatements:
         ]
         for id_ in stale:
             del self._by_id[id_]
+
+
+class RecentPlans:
+    """Plans of short statements that came as text: clients often send the same one again."""
+
+    def __init__(self) -> None:
+        self._plans: OrderedDict[tuple[str, str | None], Plan] = OrderedDict()
+        self._schema: Schema | None = None
+
+    def plan(self, text: str, keyspace: str | None, schema: Schema) -> Plan:
+        """The plan of `text` under this schema; raises what parsing and planning raise."""
+        if schema is not self._schema:
+            self._plans.clear()
+            self._schema = schema
+        name = (text, keyspace)
+        found = self._plans.get(name)
+        if found is None:
+            found = plan_statement(parse(text), schema, keyspace)
+            if len(text) <= RECENT_CHARACTERS_MAX:
+                self._plans[name] = found
+                if len(self._plans) > RECENT_MAX:
+                    self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(name)
+        return found

@@ -297,7 +297,7 @@ class Harness:
     def __init__(self, seed: int = 1) -> None:
         self.holder = SchemaHolder(Schema(system_keyspaces()))
         self.system = SystemTables(FACTS, self.holder)
-        self.coordinator = FakeCoordinator()
+        self.coordinator: Any = FakeCoordinator()
         self.random = random.Random(seed)
         self.session = FakeSession()
         self.timestamp_us = 1_700_000_000_000_000
@@ -318,10 +318,14 @@ class Harness:
         environment = DdlEnvironment(self.random, moment.timestamp_us, {"datacenter1": 1})
         outcome = execute_ddl(parse(text), self.holder.current, keyspace, environment)
         self.holder.replace(self.holder.current.apply(outcome.ops))
+        self.layouts_changed()
+        return outcome.change
+
+    def layouts_changed(self) -> None:
+        """Tell storage about the tables."""
         for table in self.holder.current.tables():
             self.coordinator.has_static[table.id.bytes] = bool(table.static)
             self.coordinator.has_clustering[table.id.bytes] = bool(table.clustering)
-        return outcome.change
 
     def replication(self, keyspace: str) -> Any:
         return keyspace
@@ -337,7 +341,11 @@ class Harness:
     def moment(self) -> Moment:
         """The next instant."""
         self.timestamp_us += 1000
-        return Moment(0.0, self.timestamp_us, self.wall_s)
+        return Moment(self.now(), self.timestamp_us, self.wall_s)
+
+    def now(self) -> float:
+        """Monotonic seconds, from which deadlines are counted."""
+        return 0.0
 
     def answer(self, answer: Any) -> Any:
         """What a door gave, waited for."""

@@ -34,9 +34,8 @@ def int_of(value: int) -> bytes:
     return value.to_bytes(4, "big", signed=True)
 
 
-@pytest.fixture(scope="module")
-def harness() -> Harness:
-    made = Harness()
+def fill(made: Harness) -> Harness:
+    """A few partitions of different width, one with nothing but a static row."""
     made.run(
         "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
     )
@@ -48,6 +47,11 @@ def harness() -> Harness:
     made.run("INSERT INTO t (a, s) VALUES (4, 'four')")
     made.run("INSERT INTO t (a, s) VALUES (9, 'static only')")
     return made
+
+
+@pytest.fixture(scope="module")
+def harness() -> Harness:
+    return fill(Harness())
 
 
 @pytest.mark.parametrize("waits", [False, True])

@@ -1,0 +1,53 @@
+"""The same statements over the real coordinator and engine: the same answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.cql.fakes import Harness, rows_of
+from tests.cql.stored import StoredHarness
+from tests.cql.test_select import PAGE_SIZES, QUERIES, fill
+from tests.cql.test_transcript import SKIPPED, TRANSCRIPT, expected, outcome
+
+
+@pytest.fixture(scope="module", params=["memory", "SSTables", "three shards"])
+def stored(request: pytest.FixtureRequest) -> Iterator[StoredHarness]:
+    shards = 3 if request.param == "three shards" else 1
+    harness = StoredHarness(shards, flushes=request.param == "SSTables")
+    yield harness
+    harness.close()
+
+
+def test_cassandras_transcript_is_repeated(stored: StoredHarness) -> None:
+    different: list[Any] = []
+    for number, entry in enumerate(TRANSCRIPT):
+        found = outcome(stored, entry["cql"])
+        if number not in SKIPPED and found != expected(entry):
+            different.append((number, entry["cql"], found, expected(entry)))
+    assert different == []
+
+
+@pytest.fixture(scope="module")
+def simple() -> Harness:
+    return fill(Harness())
+
+
+@pytest.fixture(scope="module")
+def filled(stored: StoredHarness) -> StoredHarness:
+    fill(stored)
+    return stored
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_pages_are_those_of_the_simple_store(
+    filled: StoredHarness, simple: Harness, query: str
+) -> None:
+    if "writetime" in query:
+        pytest.skip("the two ran at different times")
+    whole = rows_of(simple.run(query))
+    assert rows_of(filled.run(query)) == whole
+    for page_size in PAGE_SIZES:
+        assert filled.rows(query, page_size=page_size) == whole, page_size
