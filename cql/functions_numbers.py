@@ -45,6 +45,8 @@ _SIZES: Final = {t: bits // 8 for t, bits in INTEGER_BITS.items()} | {
     catalog.DOUBLE: 8,
 }
 _UNBOUNDED: Final = 1 << 30
+# exp of more than 99999 is refused: its result would be longer than any use of it.
+EXPONENT_DIGITS_MAX: Final = 4
 _FLOATING: Final = (catalog.FLOAT, catalog.DOUBLE, catalog.DECIMAL)
 
 
@@ -296,10 +298,20 @@ def _apply(
     if name == "round":
         return number if isinstance(number, int) else _round(number, cql_type)
     if cql_type == catalog.VARINT:
-        return int(compute_one(to_decimal(number)))
+        return _whole_part(compute_one(to_decimal(number)))
     result = compute_one(number if isinstance(number, Decimal) else to_float(number))
     # Results stop at the ends of bigint or int; narrower types keep the low bits.
     return wrap(to_integer(result, bits), max(bits, 32)) if bits is not None else result
+
+
+def _whole_part(number: Number) -> int:
+    """A decimal cut to an integer; by its power of ten, as int() of many digits is slow."""
+    assert isinstance(number, Decimal), "exact functions give decimals"
+    exponent = -_scale(number)
+    if exponent <= 0:
+        return int(number)
+    power: int = 10**exponent
+    return int(number.scaleb(-exponent, EXACT)) * power
 
 
 def _round(number: float | Decimal, cql_type: NativeType) -> Number:
@@ -344,7 +356,7 @@ def _decimal_function(name: str) -> Callable[[Number], Number]:
             prec=precision, rounding=ROUND_HALF_EVEN, Emax=EXACT.Emax, Emin=EXACT.Emin
         )
         if name == "exp":
-            if number.adjusted() > 6:
+            if number.adjusted() > EXPONENT_DIGITS_MAX:
                 raise ArithmeticError("Overflow")
             return number.exp(rounding)
         if number <= 0:

@@ -10,7 +10,15 @@ from typing import Final, TypeAlias
 from cql.types import catalog
 from cql.types.catalog import CqlType, NativeType
 from cql.types.codec import decode_decimal, decode_varint, encode_decimal, encode_varint
-from cql.types.numerals import double_text, float_bytes, float_text, parse_decimal
+from cql.types.numerals import (
+    double_text,
+    float_bytes,
+    float_text,
+    integer_decimal,
+    integer_of_digits,
+    integer_text,
+    parse_decimal,
+)
 
 Number: TypeAlias = int | float | Decimal
 
@@ -45,11 +53,7 @@ def number_of(cql_type: CqlType, value: bytes) -> Number:
 
 def decimal_of(unscaled: int, scale: int) -> Decimal:
     """unscaled * 10^-scale with exactly that scale."""
-    return (
-        Decimal(unscaled).scaleb(-scale, EXACT)
-        if unscaled.bit_length() < 30_000
-        else Decimal(f"{Decimal(unscaled)}E{-scale}")
-    )
+    return Decimal(f"{integer_text(unscaled)}E{-scale}")
 
 
 def bytes_of(cql_type: NativeType, number: Number) -> bytes:
@@ -109,7 +113,7 @@ def to_decimal(number: Number, is_float: bool = False) -> Decimal:
     if isinstance(number, Decimal):
         return number
     if isinstance(number, int):
-        return Decimal(number)
+        return integer_decimal(number)
     parts = parse_decimal(float_text(number) if is_float else double_text(number))
     if parts is None:
         raise ArithmeticError(f"A {double_text(number)} cannot be converted into a decimal")
@@ -120,4 +124,5 @@ def decimal_bytes(number: Decimal) -> bytes:
     """The bytes of a finite decimal."""
     sign, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int), "decimals are finite"
-    return encode_decimal(int(Decimal((sign, digits, 0))), -exponent)
+    unscaled = integer_of_digits("".join(map(str, digits)))
+    return encode_decimal(-unscaled if sign else unscaled, -exponent)

@@ -33,6 +33,7 @@ from uuid import UUID as Uuid
 from cql.errors import InvalidRequest
 from cql.types import parts
 from cql.types.catalog import CustomType, VectorType
+from cql.types.numerals import integer_of_digits, integer_text
 from cql.types.ordering import normalise
 
 cdef enum:
@@ -333,13 +334,14 @@ ORDINARY_WHEN_EMPTY = frozenset((K_ASCII, K_TEXT, K_BLOB, K_CUSTOM, K_TUPLE, K_U
 
 def encode_decimal_value(cql_type, value):
     sign, digits, exponent = Decimal(value).as_tuple()
-    return encode_decimal(int(Decimal((sign, digits, 0))), -exponent)
+    unscaled = integer_of_digits("".join(map(str, digits)))
+    return encode_decimal(-unscaled if sign else unscaled, -exponent)
 
 
 def decode_decimal_value(cql_type, value):
     unscaled, scale = decode_decimal(value)
     # By way of text, because arithmetic would round to the context's precision.
-    return Decimal(f"{Decimal(unscaled)}E{-scale}")
+    return Decimal(f"{integer_text(unscaled)}E{-scale}")
 
 
 def encode_set(cql_type, value):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Final
 
 FLOAT_DIGITS: Final = 24
@@ -18,6 +18,12 @@ DOUBLE_DIGITS: Final = 53
 PLAIN_EXPONENT_MAX: Final = 7
 PLAIN_EXPONENT_MIN: Final = -3
 SCALE_MAX: Final = 2**31 - 1
+# Longer numbers are refused as text, for conversion is the slowest thing a statement could ask for.
+TEXT_DIGITS_MAX: Final = 100_000
+SMALL_BITS: Final = 4000
+SMALL_DIGITS: Final = 1000
+
+_WIDE: Final = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+\Z")
 _DECIMAL: Final = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?[0-9]{1,10}))?\Z")
@@ -28,14 +34,35 @@ _FLOAT: Final = re.compile(
 
 def integer_text(number: int) -> str:
     """The decimal digits of an integer of any size."""
-    return str(Decimal(number))
+    return str(number) if number.bit_length() < SMALL_BITS else str(integer_decimal(number))
+
+
+def integer_decimal(number: int) -> Decimal:
+    """The Decimal of an integer of any size, in time that does not grow with its square."""
+    bits = number.bit_length()
+    if bits < SMALL_BITS:
+        return Decimal(number)
+    low = bits // 2
+    high_part = integer_decimal(number >> low)
+    low_part = integer_decimal(number & ((1 << low) - 1))
+    return _WIDE.add(_WIDE.multiply(high_part, _WIDE.power(2, low)), low_part)
+
+
+def integer_of_digits(digits: str) -> int:
+    """The integer of any number of digits, in time that does not grow with its square."""
+    if len(digits) < SMALL_DIGITS:
+        return int(digits or "0")
+    low = len(digits) // 2
+    power: int = 10**low
+    return integer_of_digits(digits[:-low]) * power + integer_of_digits(digits[-low:])
 
 
 def parse_integer(text: str) -> int | None:
-    """The integer of any size that a text writes, or None."""
-    if not _INTEGER.match(text):
+    """The integer that a text writes, or None if it is none or absurdly long."""
+    if not _INTEGER.match(text) or len(text) > TEXT_DIGITS_MAX:
         return None
-    return int(text) if len(text) < 1000 else int(Decimal(text))
+    number = integer_of_digits(text.lstrip("+-"))
+    return -number if text[0] == "-" else number
 
 
 def decimal_text(unscaled: int, scale: int) -> str:
@@ -56,7 +83,7 @@ def decimal_text(unscaled: int, scale: int) -> str:
 def parse_decimal(text: str) -> tuple[int, int] | None:
     """(unscaled, scale) of a decimal's text, with all its zeros, or None."""
     found = _DECIMAL.match(text)
-    if found is None:
+    if found is None or len(text) > TEXT_DIGITS_MAX:
         return None
     sign, whole, fraction, exponent = found[1], found[2], found[3] or "", found[4] or "0"
     if not whole and not fraction:
@@ -64,7 +91,7 @@ def parse_decimal(text: str) -> tuple[int, int] | None:
     scale = len(fraction) - int(exponent)
     if not -SCALE_MAX - 1 <= scale <= SCALE_MAX:
         return None
-    unscaled = int(Decimal(whole + fraction))
+    unscaled = integer_of_digits(whole + fraction)
     return (-unscaled if sign == "-" else unscaled), scale
 
 

@@ -38,10 +38,9 @@ from cql.types.parts cimport (
     unpack_vector,
 )
 
-from decimal import Decimal
-
 from cql.errors import InvalidRequest
-from cql.types.catalog import TupleType, UserType, VectorType
+from cql.types.catalog import VectorType
+from cql.types.numerals import integer_of_digits, integer_text
 
 cdef enum:
     # The protocol's ids of the types.
@@ -376,8 +375,7 @@ cdef int append_decimal(bytearray target, bytes value) except -1:
     if unscaled == 0:
         target.append(DECIMAL_ZERO)
         return 0
-    # By way of Decimal: the digits of a large int are not to be had directly.
-    digits = str(Decimal(abs(unscaled)))
+    digits = integer_text(abs(unscaled))
     exponent = len(digits) - <int32_t>read_uint32(<const unsigned char *>PyBytes_AS_STRING(value))
     digits = digits.rstrip("0")
     start = len(target)
@@ -587,7 +585,7 @@ cdef bytes decimal_of_digits(str digits, object exponent, bint negative):
         scale += 1
     if not SCALE_MIN <= scale <= SCALE_MAX:
         raise damaged()
-    unscaled = int(Decimal(digits))
+    unscaled = integer_of_digits(digits)
     if negative:
         unscaled = -unscaled
     size = (unscaled if unscaled >= 0 else ~unscaled).bit_length() // 8 + 1

@@ -295,3 +295,12 @@ def test_constants_prefer_the_smallest_type_that_holds_them() -> None:
 )
 def test_values_are_written_as_terms_of_cql(name: str, value: object, text: str) -> None:
     assert to_cql_literal(parse(name), encode(parse(name), value)) == text
+
+
+def test_numbers_of_many_digits_are_read_and_written_whole() -> None:
+    varint = parse("varint")
+    for digits in ("9" * 5000, "1" + "0" * 9999, "-" + "123456789" * 700):
+        value = literal(varint, "integer", digits)
+        assert to_text(varint, value) == digits
+    with pytest.raises(InvalidRequest):
+        literal(varint, "integer", "9" * 100_001)
