@@ -136,7 +136,11 @@ class Upkeep:
 
     async def compact_all(self, table: Table, wall_s: int) -> None:
         """Merge all files of the table which no other compaction merges."""
-        files = [file for file in table.sstables if file.generation not in table.compacting]
+        await self.compact_some(table, table.sstables, wall_s)
+
+    async def compact_some(self, table: Table, files: Sequence[SSTable], wall_s: int) -> None:
+        """Merge those of the files which no other compaction merges."""
+        files = [file for file in files if file.generation not in table.compacting]
         if files:
             await self._compact_claimed(*self._claim(table, files), wall_s)
 

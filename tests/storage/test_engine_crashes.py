@@ -129,6 +129,7 @@ async def work(disk: SimulatedDisk, history: History) -> None:
             await engine.compact(KEPT, turn)
         if turn in (9, 17):
             await engine.flush(TRUNCATED)
+            await write(engine, history, 6)
             history.may_be_gone[TRUNCATED] = history.begun
             await engine.truncate(TRUNCATED)
             history.must_be_gone[TRUNCATED] = history.may_be_gone[TRUNCATED]

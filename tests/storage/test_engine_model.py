@@ -58,12 +58,14 @@ class EngineMachine(RuleBasedStateMachine):
     def adapted(self, change: Change) -> Change:
         return change
 
-    @rule(written=st.lists(changes(), min_size=1, max_size=6))
-    def write(self, written: list[Change]) -> None:
+    @rule(written=st.lists(changes(), min_size=3, max_size=10), then_flush=st.booleans())
+    def write(self, written: list[Change], then_flush: bool) -> None:
         for change in map(self.adapted, written):
             self.model.write(change)
             assert self.engine.apply(mutation_of(change)) is None
         self.engine.end_of_turn()
+        if then_flush:
+            self.runner.run(self.engine.flush())
 
     @rule(written=st.lists(changes(), min_size=1, max_size=3))
     def write_group(self, written: list[Change]) -> None:
@@ -73,12 +75,14 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine.end_of_turn()
 
     @rule()
-    def flush(self) -> None:
-        self.runner.run(self.engine.flush())
-
-    @rule()
     def compact(self) -> None:
         self.runner.run(self.engine.compact(TABLE_ID, self.now))
+
+    @rule(first=st.integers(0, 2), count=st.integers(1, 2))
+    def compact_some(self, first: int, count: int) -> None:
+        table = self.engine._tables[TABLE_ID]
+        files = table.sstables[first : first + count]
+        self.runner.run(self.engine._upkeep.compact_some(table, files, self.now))
 
     @rule()
     def work_in_the_background(self) -> None:
@@ -93,14 +97,16 @@ class EngineMachine(RuleBasedStateMachine):
         self.runner.run(self.engine.stop(flush))
         self.open()
 
-    @rule()
-    def truncate(self) -> None:
+    @rule(one_of_ten=st.integers(0, 9))
+    def truncate(self, one_of_ten: int) -> None:
+        if one_of_ten:
+            return
         self.runner.run(self.engine.truncate(TABLE_ID))
         self.model = TableModel(has_static=True)
 
-    @rule(seconds=st.integers(1, 5))
-    def let_time_pass(self, seconds: int) -> None:
-        self.now += seconds
+    @rule()
+    def let_time_pass(self) -> None:
+        self.now += 1
 
     @rule(
         key=st.none() | st.sampled_from(KEYS),
@@ -133,9 +139,12 @@ class EngineMachine(RuleBasedStateMachine):
             wanted = wanted.after(page)
 
     @invariant()
-    def everything_is_charged(self) -> None:
+    def everything_is_there(self) -> None:
         if hasattr(self, "engine"):
             self.engine.check()
+            wanted = Slice(TABLE_ID)
+            found = shown(self.runner.run(self.pages(wanted)))
+            assert found == expected(self.model, wanted, self.now)
 
     def teardown(self) -> None:
         if hasattr(self, "engine"):
@@ -159,6 +168,6 @@ class PurgingMachine(EngineMachine):
 
 
 TestEngine = EngineMachine.TestCase
-TestEngine.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestEngine.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
 TestPurgingEngine = PurgingMachine.TestCase
-TestPurgingEngine.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestPurgingEngine.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
