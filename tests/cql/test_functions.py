@@ -250,7 +250,8 @@ def test_functions_of_the_present_come_from_the_moment_given() -> None:
         (
             "uuid",
             ["int"],
-            "Invalid number of arguments in call to function system.uuid: 0 required but 1 provided",
+            "Invalid number of arguments in call to function system.uuid: "
+            "0 required but 1 provided",
         ),
         (
             "map_keys",
