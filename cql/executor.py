@@ -23,6 +23,7 @@ from cql.paging import PagingStates
 from cql.parser import tree
 from cql.parser.grammar import parse
 from cql.plan import (
+    NO_TIMES,
     BatchPlan,
     DescribePlan,
     Plan,
@@ -37,7 +38,7 @@ from cql.plan import (
 from cql.planner import plan as plan_statement
 from cql.prepared import PreparedStatement, PreparedStatements, RecentPlans, statement_id
 from cql.protocol.requests import UNSET, Batch, Execute, QueryOptions
-from cql.reading import SelectRunner, check_read_level
+from cql.reading import SelectRunner
 from cql.results import NO_METADATA_ID, VOID, Prepared, Result, SetKeyspace, Void
 from cql.schema import Schema, SchemaHolder, Table
 from cql.steps import Steps, drive
@@ -54,7 +55,9 @@ from storage.slice import Page, Slice
 Answer: TypeAlias = "Result | Awaitable[Result]"
 
 NOT_LOGGED_IN = "You have to be logged in and not anonymous to perform this request"
+ONLY_CONDITIONAL = "You must use conditional updates for serializable writes"
 LEVELS = {level.value: level for level in Consistency}
+SERIAL_LEVELS = (Consistency.SERIAL, Consistency.LOCAL_SERIAL)
 
 
 class Session(Protocol):
@@ -297,23 +300,24 @@ class Executor:
     ) -> Answer:
         binding = self._binding(values, options, moment)
         level = LEVELS[options.consistency]
-        check_read_level(level)
-        is_range = plan.restrictions.key.template is None and plan.restrictions.key.is_range
+        if level is Consistency.ANY:
+            raise InvalidRequest("ANY ConsistencyLevel is only supported for writes")
+        by_key, first = plan.by_key, None
+        is_range = by_key is None and plan.restrictions.key.is_range
         usual = self._timeouts.range if is_range else self._timeouts.read
         deadline = self._deadline(plan.timeout, binding, moment, usual)
-        if level.is_serial and is_range:
+        if is_range and level in SERIAL_LEVELS:
             raise InvalidRequest(
                 "SERIAL/LOCAL_SERIAL consistency may only be requested for one partition at a time"
             )
-        first = None
-        if plan.by_key is not None and options.paging_state is None:
-            wanted = plan.by_key.slice(binding, options.page_size)
+        if by_key is not None and options.paging_state is None:
+            wanted = by_key.slice(binding, options.page_size)
             if wanted is None:
-                return plan.by_key.rows(None)
+                return by_key.rows(None)
             replication = self._ports.replication(plan.table.keyspace)
             first = self._coordinator.read(wanted, replication, level, binding.wall_s, deadline)
             if type(first) is Page and not first.more:
-                return plan.by_key.rows(first)
+                return by_key.rows(first)
         return self._selects.run(
             plan,
             binding,
@@ -340,15 +344,19 @@ class Executor:
         """One modification. The hot path ends in the first return: keep it one call stack."""
         level = LEVELS[options.consistency]
         binding = self._binding(values, options, moment)
-        set_times(plan, plan.times, binding)
+        times = plan.times
+        if times is NO_TIMES:
+            binding.ttl = plan.default_ttl
+        else:
+            set_times(plan, times, binding)
         if plan.one is not None:
-            check_write_level(level)
-            deadline = self._deadline(plan.times.timeout, binding, moment, self._timeouts.write)
+            if level in SERIAL_LEVELS:
+                raise InvalidRequest(ONLY_CONDITIONAL)
             written = self._coordinator.write(
                 plan.one.bind(binding),
                 self._ports.replication(plan.table.keyspace),
                 level,
-                deadline,
+                self._deadline(times.timeout, binding, moment, self._timeouts.write),
             )
             return VOID if written is None else _void_after(written)
         if plan.conditions is not None:
@@ -506,7 +514,7 @@ def _read_level(level: Consistency) -> Consistency:
 def check_write_level(level: Consistency) -> None:
     """Refuse levels that plain writes do not have."""
     if level.is_serial:
-        raise InvalidRequest("You must use conditional updates for serializable writes")
+        raise InvalidRequest(ONLY_CONDITIONAL)
 
 
 def is_qualified(statement: tree.Statement) -> bool:

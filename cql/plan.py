@@ -55,6 +55,10 @@ class TimeSlots:
     timeout: Slot | None = None
 
 
+NO_TIMES = TimeSlots()
+"""USING said nothing, or was not there."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WritePlan(Plan):
     """One INSERT, UPDATE or DELETE.
@@ -76,6 +80,7 @@ class WritePlan(Plan):
     conditions: Conditions | None = None
     is_counter: bool = False
     needs_read: bool = False
+    default_ttl: int = 0
 
     @property
     def deletes_rows(self) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cluster.consistency import Consistency
 from cql.aggregates import GroupedRows
 from cql.assemble import Assembler, FetchedRow
 from cql.bind import Binding, Slot
@@ -463,9 +462,3 @@ def positive(slot: Slot | None, binding: Binding) -> int:
     if limit <= 0:
         raise InvalidRequest("LIMIT must be strictly positive")
     return limit
-
-
-def check_read_level(level: Consistency) -> None:
-    """Refuse levels that reads do not have."""
-    if level is Consistency.ANY:
-        raise InvalidRequest("ANY ConsistencyLevel is only supported for writes")

@@ -12,7 +12,7 @@ from cql.errors import InvalidRequest
 from cql.json_insert import json_slots
 from cql.operations import Operation, SetCollection
 from cql.parser import tree
-from cql.plan import BatchPlan, TimeSlots, WriteKind, WritePlan
+from cql.plan import NO_TIMES, BatchPlan, TimeSlots, WriteKind, WritePlan
 from cql.restrictions import KeyRestriction, Restrictions, analyse_for_write, find_column
 from cql.results import ColumnSpec
 from cql.schema import Column, Table
@@ -37,6 +37,8 @@ def codec_of(table: Table) -> ClusteringCodec:
 def plan_times(attributes: tree.Attributes, table: Table, scope: Scope) -> TimeSlots:
     """The slots of USING."""
     where = (table.keyspace, table.name)
+    if attributes == tree.Attributes():
+        return NO_TIMES
 
     def slot(term: tree.Term | None, spec: ColumnSpec) -> Slot | None:
         return None if term is None else prepare(term, spec, scope)
@@ -291,6 +293,7 @@ def _finish(
         conditions=conditions,
         is_counter=table.is_counter,
         needs_read=needs_read,
+        default_ttl=table.options.default_time_to_live,
     )
 
 
