@@ -92,6 +92,8 @@ class Coordinator:
         """Answer siblings from now on, if we were built before storage was open."""
         self._server.is_serving = True
 
+    # Hot path: one call stack, as long as the key is ours and memory answers.
+
     def write(
         self,
         mutation: Mutation,
@@ -101,7 +103,6 @@ class Coordinator:
         kind: str = WriteType.SIMPLE,
     ) -> Awaitable[None] | None:
         """Apply a mutation of one partition on its replicas."""
-        # The hot path: keep it one call stack.
         if level in replication.local_levels and self._owns(mutation.key):
             try:
                 written = self._engine.apply(mutation)
@@ -113,6 +114,39 @@ class Coordinator:
         terms = self._write_terms(self._require(mutation.key, replication, level), level, kind)
         replica = self._replicas[self._owner_of(mutation.key)]
         return self._sent(lambda: replica.write(mutation, deadline), terms)
+
+    def read(
+        self,
+        wanted: Slice,
+        replication: Replication,
+        level: Consistency,
+        wall_s: int,
+        deadline: float,
+    ) -> Page | Awaitable[Page]:
+        """Give the rows of a slice: of one key from its owner, of a key range from all shards in
+        key order.
+        """
+        key = wanted.key
+        if not isinstance(key, bytes):
+            return self._read_range(wanted, replication, level, wall_s, deadline)
+        if level in replication.local_levels and self._owns(key):
+            try:
+                rows = self._engine.read(wanted, wall_s)
+            except StorageError as error:
+                raise self._read_terms(1, level).error(replica_error(error)) from error
+            if isinstance(rows, Page):
+                return rows
+            return received(translated(rows), self._read_terms(1, level))
+        if level.is_serial:
+            return self._read_serial(wanted, replication, level, wall_s, deadline)
+        terms = self._read_terms(self._require(key, replication, level), level)
+        try:
+            page = self._replicas[self._owner_of(key)].read(wanted, wall_s, deadline)
+        except ClusterError as fault:
+            raise terms.error(fault) from fault
+        return page if isinstance(page, Page) else received(page, terms)
+
+    # End of the hot path.
 
     def count(
         self, increments: Mutation, replication: Replication, level: Consistency, deadline: float
@@ -145,38 +179,6 @@ class Coordinator:
         if logged:
             return self._write_logged(mutations, parts, terms, deadline)
         return self._send_parts(parts, terms, deadline) if parts else None
-
-    def read(
-        self,
-        wanted: Slice,
-        replication: Replication,
-        level: Consistency,
-        wall_s: int,
-        deadline: float,
-    ) -> Page | Awaitable[Page]:
-        """Give the rows of a slice: of one key from its owner, of a key range from all shards in
-        key order.
-        """
-        key = wanted.key
-        if not isinstance(key, bytes):
-            return self._read_range(wanted, replication, level, wall_s, deadline)
-        # The hot path: keep it one call stack.
-        if level in replication.local_levels and self._owns(key):
-            try:
-                rows = self._engine.read(wanted, wall_s)
-            except StorageError as error:
-                raise self._read_terms(1, level).error(replica_error(error)) from error
-            if isinstance(rows, Page):
-                return rows
-            return received(translated(rows), self._read_terms(1, level))
-        if level.is_serial:
-            return self._read_serial(wanted, replication, level, wall_s, deadline)
-        terms = self._read_terms(self._require(key, replication, level), level)
-        try:
-            page = self._replicas[self._owner_of(key)].read(wanted, wall_s, deadline)
-        except ClusterError as fault:
-            raise terms.error(fault) from fault
-        return page if isinstance(page, Page) else received(page, terms)
 
     async def cas(
         self,

@@ -10,13 +10,13 @@ cdef class Link:
     cdef uint64_t next_id               # of our next request
     cdef uint64_t ready_before          # requests below this id may be given to the kernel
     cdef uint64_t sent_before           # requests below this id may have left the process
-    cdef char *out                      # bytes not yet given to the kernel: [out_start, out_end)
+    cdef char *out                      # bytes not yet given to the kernel, from out_start to out_end
     cdef Py_ssize_t out_start
     cdef Py_ssize_t out_ready           # bytes before this one may be given to the kernel now
     cdef Py_ssize_t out_end
     cdef Py_ssize_t out_capacity
     cdef bint waits_for_room            # whether the loop tells us when the kernel takes more
-    cdef char *received                 # bytes not yet understood: [in_start, in_end)
+    cdef char *received                 # bytes not yet understood, from in_start to in_end
     cdef Py_ssize_t in_start
     cdef Py_ssize_t in_end
     cdef Py_ssize_t in_capacity
@@ -35,7 +35,7 @@ cdef class Mesh:
     cdef readonly int shard
     cdef readonly uint64_t frames_sent
     cdef readonly uint64_t bytes_sent
-    cdef readonly uint64_t writes       # calls of send(2)
+    cdef readonly uint64_t writes       # calls of the kernel's send
     cdef readonly uint64_t frames_received
     cdef object loop
     cdef object before_flush            # called before anything is sent; if it raises, nothing is sent ever again
