@@ -4,6 +4,7 @@ hide what happens.
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 import time
@@ -11,6 +12,7 @@ import time
 OP_STARTUP, OP_QUERY, OP_PREPARE, OP_EXECUTE = 1, 7, 9, 10
 OP_ERROR = 0
 CONSISTENCY_ONE = 1
+SOURCE_PORT_FIRST = 50_000
 HEADER = struct.Struct(">BBhBi")
 
 
@@ -25,8 +27,9 @@ class ServerError(Exception):
 class WireClient:
     """One v4 connection that keeps a fixed number of requests in flight."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._socket = socket.create_connection((host, port))
+    def __init__(self, host: str, port: int, shard: tuple[int, int] | None = None) -> None:
+        """`shard` (number, shards) chooses the shard, if `port` is the shard-aware one."""
+        self._socket = _connect(host, port, shard)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
         self.call(OP_STARTUP, _string_map({"CQL_VERSION": "3.0.0"}))
@@ -129,6 +132,19 @@ class WireClient:
                 place.sendall(b"".join(batch))
                 sent += len(batch)
         return answered, time.perf_counter() - start
+
+
+def _connect(host: str, port: int, shard: tuple[int, int] | None) -> socket.socket:
+    if shard is None:
+        return socket.create_connection((host, port))
+    number, shards = shard
+    for source in range(SOURCE_PORT_FIRST - SOURCE_PORT_FIRST % shards + number, 65536, shards):
+        try:
+            return socket.create_connection((host, port), source_address=(host, source))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                raise
+    raise OSError("no free source port")
 
 
 def _long(text: str) -> bytes:
