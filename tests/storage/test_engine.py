@@ -1,0 +1,308 @@
+"""The engine's promises one by one."""
+
+import asyncio
+import errno
+from collections.abc import Coroutine
+from random import Random
+from typing import Any
+
+import pytest
+
+from storage.commitlog import CommitLogConfig
+from storage.disk import Disk
+from storage.engine import Engine, EngineConfig
+from storage.errors import CorruptData, CorruptFile, DiskError, UnknownTable
+from storage.memory_disk import MemoryDisk
+from storage.mutation import Mutation, MutationBuilder
+from storage.row import RowBuilder
+from storage.slice import Page, Slice
+from tests.sim.disk import SimulatedDisk
+from tests.storage.sstable.support import TABLE_ID, key_of, layout
+
+OTHER_ID = b"o" * 16
+SMALL = EngineConfig(
+    memtable_bytes=64 * 1024,
+    block_cache_bytes=1 << 14,
+    commitlog=CommitLogConfig(segment_bytes=64 * 1024, total_space_bytes=1 << 20),
+)
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    """Run a test that must not wait for ever."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await test
+
+    asyncio.run(bounded())
+
+
+async def opened(disk: Disk, **options: Any) -> Engine:
+    engine = Engine(disk, "/shard-0", 0, SMALL)
+    other = layout(**options, table_id=OTHER_ID, name="ks.other")
+    await engine.open([layout(**options), other])
+    return engine
+
+
+def put(key: int, clustering: bytes, ts: int, value: bytes = b"v") -> Mutation:
+    row = RowBuilder()
+    row.begin(ts, True)
+    row.cell(1, ts, value)
+    builder = MutationBuilder(TABLE_ID, key_of(key))
+    builder.row(clustering, row.finish())
+    return builder.finish()
+
+
+def delete(key: int, start: bytes, end: bytes, ts: int) -> Mutation:
+    builder = MutationBuilder(TABLE_ID, key_of(key))
+    builder.range_tombstone(start, end, ts, 0)
+    return builder.finish()
+
+
+async def read(engine: Engine, wanted: Slice) -> Page:
+    answer = engine.read(wanted, 0)
+    return answer if isinstance(answer, Page) else await answer
+
+
+async def clusterings(engine: Engine, key: int) -> list[bytes]:
+    page = await read(engine, Slice(TABLE_ID, key=key_of(key)))
+    return [c for partition in page.partitions for c in partition.clusterings]
+
+
+def files(engine: Engine) -> list[int]:
+    return [file.generation for file in engine._tables[TABLE_ID].sstables]
+
+
+def test_what_is_in_memory_is_answered_at_once() -> None:
+    async def test() -> None:
+        engine = await opened(MemoryDisk())
+        assert engine.apply(put(1, b"c", 1)) is None
+        assert isinstance(engine.read(Slice(TABLE_ID, key=key_of(1)), 0), Page)
+        assert isinstance(engine.read(Slice(TABLE_ID), 0), Page)
+        await engine.stop()
+
+    run(test())
+
+
+def test_what_is_in_the_block_cache_is_answered_at_once() -> None:
+    async def test() -> None:
+        engine = await opened(SimulatedDisk(Random(0)))
+        engine.apply(put(1, b"c", 1))
+        await engine.flush()
+        wanted = Slice(TABLE_ID, key=key_of(1))
+        first = engine.read(wanted, 0)
+        assert not isinstance(first, Page)
+        page = await first
+        assert engine.read(wanted, 0) == page
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_tombstone_stays_while_another_file_has_what_it_covers() -> None:
+    async def test() -> None:
+        engine = await opened(MemoryDisk(), gc_grace_s=0)
+        for clustering in (b"c0", b"c1", b"c2"):
+            engine.apply(put(1, clustering, 5))
+        await engine.flush()
+        engine.apply(delete(1, b"c1", b"c2", 9))
+        await engine.flush()
+        table = engine._tables[TABLE_ID]
+        await engine._upkeep.compact_some(table, table.sstables[:1], 10)
+        assert await clusterings(engine, 1) == [b"c0", b"c2"]
+        await engine.compact(TABLE_ID, 10)
+        assert await clusterings(engine, 1) == [b"c0", b"c2"]
+        assert table.sstables[0].statistics.tombstones == 0
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_tombstone_stays_while_memory_has_what_it_covers() -> None:
+    async def test() -> None:
+        engine = await opened(MemoryDisk(), gc_grace_s=0)
+        engine.apply(delete(1, b"c1", b"c2", 9))
+        await engine.flush()
+        engine.apply(put(1, b"c1", 5))
+        await engine.compact(TABLE_ID, 10)
+        assert await clusterings(engine, 1) == []
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_compaction_of_nothing_but_old_tombstones_leaves_no_file() -> None:
+    async def test() -> None:
+        disk = MemoryDisk()
+        engine = await opened(disk, gc_grace_s=0)
+        engine.apply(delete(1, b"c1", b"c2", 9))
+        await engine.flush()
+        await engine.compact(TABLE_ID, 10)
+        assert files(engine) == []
+        assert [path for path in disk._files if path.endswith(".sst")] == []
+        await engine.stop()
+
+    run(test())
+
+
+def test_similar_files_are_merged_in_the_background() -> None:
+    async def test() -> None:
+        engine = await opened(MemoryDisk())
+        for number in range(4):
+            assert engine.background(0) == []
+            engine.apply(put(number, b"c", 1))
+            await engine.flush()
+        (job,) = engine.background(0)
+        assert engine.background(0) == [], "the work is claimed"
+        await job
+        assert files(engine) == [5]
+        assert [await clusterings(engine, number) for number in range(4)] == [[b"c"]] * 4
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_file_goes_when_its_last_reader_has_gone() -> None:
+    async def test() -> None:
+        gate = asyncio.Event()
+        disk = SimulatedDisk(Random(0))
+        engine = await opened(disk)
+        engine.apply(put(1, b"c", 1))
+        await engine.flush()
+
+        async def wait_at_reads(operation: str, path: str) -> None:
+            if operation == "read" and path.endswith("1.sst"):
+                await gate.wait()
+
+        disk.faults.before = wait_at_reads
+        reading = asyncio.ensure_future(engine.read(Slice(TABLE_ID, key=key_of(1)), 0))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await engine.truncate(TABLE_ID)
+        assert any(path.endswith("1.sst") for path in disk.paths())
+        gate.set()
+        assert len((await reading).partitions) == 1
+        assert not any(path.endswith(".sst") for path in disk.paths())
+        await engine.stop()
+
+    run(test())
+
+
+def test_writers_wait_for_memory_and_nothing_is_lost() -> None:
+    async def test() -> None:
+        engine = await opened(SimulatedDisk(Random(0)))
+        waited = 0
+        for number in range(600):
+            waiting = engine.apply(put(number, b"c", 1, b"x" * 500))
+            engine.end_of_turn()
+            if waiting is not None:
+                waited += 1
+                await waiting
+            assert engine.statistics().memtable_bytes < 2 * SMALL.memtable_bytes
+        assert waited > 0
+        page = await read(engine, Slice(TABLE_ID))
+        assert len(page.partitions) == 600
+        await engine.stop()
+
+    run(test())
+
+
+def test_an_unknown_table_is_refused() -> None:
+    async def test() -> None:
+        engine = await opened(MemoryDisk())
+        await engine.drop_table(TABLE_ID)
+        with pytest.raises(UnknownTable):
+            engine.apply(put(1, b"c", 1))
+        with pytest.raises(UnknownTable):
+            engine.read(Slice(TABLE_ID), 0)
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_damaged_file_fails_the_reads_that_need_it_and_no_others() -> None:
+    async def test() -> None:
+        disk = SimulatedDisk(Random(0))
+        engine = await opened(disk)
+        engine.apply(put(1, b"c", 1))
+        await engine.flush()
+        engine.apply(put(2, b"c", 1))
+        await engine.flush()
+        (path,) = [path for path in disk.paths() if path.endswith("1.sst")]
+        disk.flip_bit(path, 8 * 40)
+        with pytest.raises(CorruptFile, match="at offset 0"):
+            await clusterings(engine, 1)
+        assert await clusterings(engine, 2) == [b"c"]
+        with pytest.raises(CorruptData):
+            await engine.compact(TABLE_ID)
+        assert files(engine) == [2, 1], "damage is not compacted away"
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_file_that_cannot_be_opened_fails_the_reads_of_its_table() -> None:
+    async def test() -> None:
+        disk = SimulatedDisk(Random(0))
+        engine = await opened(disk)
+        engine.apply(put(1, b"c", 1))
+        await engine.stop()
+        (path,) = [path for path in disk.paths() if path.endswith(".sst")]
+        disk.flip_bit(path, 8 * (len(disk.content(path)) - 1))
+        engine = Engine(disk, "/shard-0", 0, SMALL)
+        report = await engine.open([layout()])
+        assert [damage.path for damage in report.damaged] == [path]
+        with pytest.raises(CorruptFile):
+            engine.read(Slice(TABLE_ID), 0)
+        await engine.stop()
+
+    run(test())
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+def test_a_flush_that_fails_is_tried_again(number: int) -> None:
+    async def test() -> None:
+        failures = 0
+        disk = SimulatedDisk(Random(0))
+        engine = await opened(disk)
+        engine.apply(put(1, b"c", 1))
+        for operation in ("open", "write", "sync", "close"):
+
+            def choose(_: int, called: str, path: str, wanted: str = operation) -> int:
+                return number if called == wanted and path.endswith(".sst") else 0
+
+            disk.faults.choose = choose
+            with pytest.raises(DiskError):
+                await engine.flush()
+            failures += 1
+            disk.faults.choose = None
+            assert await clusterings(engine, 1) == [b"c"]
+            engine.check()
+        await engine.flush()
+        assert len(files(engine)) == 1 and failures == 4
+        assert await clusterings(engine, 1) == [b"c"]
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_slice_of_a_wide_partition_reads_little() -> None:
+    async def test() -> None:
+        disk = SimulatedDisk(Random(0))
+        engine = await opened(disk, chunk_bytes=1024)
+        engine.apply(put(1, b"a", 1, b"y" * 20_000))
+        for number in range(300):
+            waiting = engine.apply(put(1, b"c%05d" % number, 1, b"x" * 100))
+            if waiting is not None:
+                await waiting
+        await engine.flush()
+        await engine.compact(TABLE_ID)
+        disk.trace.clear()
+        for reverse in (False, True):
+            ranges = ((b"c00100", b"c00103"),)
+            wanted = Slice(TABLE_ID, key=key_of(1), ranges=ranges, reverse=reverse, static=False)
+            page = await read(engine, wanted)
+            assert len(page.partitions[0].rows) == 3
+        assert len([call for call in disk.trace if call[0] == "read"]) <= 4
+        await engine.stop()
+
+    run(test())
