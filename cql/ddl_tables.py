@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
+from uuid import UUID
 
 from cql.ddl_common import (
     NOTHING_TO_DO,
@@ -49,11 +50,11 @@ from cql.types.catalog import (
     TEXT,
     TIMESTAMP,
     TIMEUUID,
-    UUID,
     VARINT,
     CqlType,
     UserType,
 )
+from cql.types.catalog import UUID as UUID_TYPE
 
 _STATIC_NEEDS_CLUSTERING: Final = (
     "Static columns are only useful (and thus allowed) if the table has at least one "
@@ -71,7 +72,7 @@ _SAME_BYTES: Final[dict[CqlType, frozenset[CqlType]]] = {
     BLOB: frozenset((ASCII, TEXT, VARINT, DECIMAL, INET)),
     BIGINT: frozenset((TIMESTAMP,)),
     TIMESTAMP: frozenset((BIGINT,)),
-    UUID: frozenset((TIMEUUID,)),
+    UUID_TYPE: frozenset((TIMEUUID,)),
 }
 """New type -> old types whose values it can read: a dropped name may come back so."""
 
@@ -114,12 +115,11 @@ def create_table(
     table = make_table(
         keyspace_name,
         name,
-        table_id_of(properties) or environment.new_table_id(),
+        _new_id(schema, environment, table_id_of(properties)),
         _columns_of(statement, types),
         options,
         FIRST_COLUMN_ID + len(types),
     )
-    _check_id_is_free(schema, table)
     change = SchemaChange("CREATED", "TABLE", keyspace_name, name)
     return DdlOutcome((put_table(table),), change, warnings)
 
@@ -256,9 +256,16 @@ def _columns_of(statement: tree.CreateTable, types: Mapping[str, CqlType]) -> li
     return columns
 
 
-def _check_id_is_free(schema: Schema, table: Table) -> None:
-    if any(other.id == table.id for other in schema.tables()):
-        raise ConfigurationError(f"A table with id {table.id} exists already")
+def _new_id(schema: Schema, environment: DdlEnvironment, wanted: UUID | None) -> UUID:
+    """The id that was asked for, or one by chance; no other table has it."""
+    taken = {table.id for table in schema.tables()}
+    if wanted is not None:
+        if wanted in taken:
+            raise ConfigurationError(f"A table with id {wanted} exists already")
+        return wanted
+    while (chosen := environment.new_table_id()) in taken:
+        pass
+    return chosen
 
 
 # ---------------------------------------------------------------- alter
