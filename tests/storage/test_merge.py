@@ -326,3 +326,21 @@ def test_an_overlay_holds_the_newest_deletion_of_each_place(
         assert covering == ([max(deletions)] if deletions else [])
     for (_, end, *left), (start, _, *right) in itertools.pairwise(merged):
         assert end != start or left != right
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_range_tombstone_covers_its_start_and_not_its_end(reverse: bool) -> None:
+    first, second, third = CLUSTERINGS[:3]
+    _, memtables = load(
+        [(0, MarkerWrite(KEYS[0], c, 1)) for c in (first, second, third)]
+        + [(1, Deletion(KEYS[0], second, third, 5))]
+    )
+    page = read_page(Slice(TABLE_ID, reverse=reverse), partitions_of(memtables), 0)
+    assert sorted(page.partitions[0].clusterings) == [first, third]
+
+
+def test_a_tombstone_stays_while_others_may_hold_what_it_covers() -> None:
+    _, memtables = load([(0, CellWrite(KEYS[0], CLUSTERINGS[0], 1, None, 6, None, second=2))])
+    for low, rows in ((6, 1), (7, 0)):
+        run = compact(KEYS[0], memory_runs(memtables, KEYS[0]), CompactionMerge(100, 50), low)
+        assert [len(chunk.rows) for chunk in run.chunks] == [rows]
