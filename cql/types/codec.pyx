@@ -68,9 +68,9 @@ cdef enum:
 cdef enum:
     LENGTH_BYTES = 4
 
-DATE_ZERO = 2**31
-INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+_DATE_ZERO = 2**31
+_INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 # What is made of values is packed and unpacked in `parts`; callers need only this module.
 pack_collection, pack_map, pack_tuple = parts.pack_collection, parts.pack_map, parts.pack_tuple
@@ -238,7 +238,7 @@ cdef int check_user_type(object user_type, bytes value) except -1:
 
 def encode_duration(months, days, nanoseconds):
     """The bytes of a duration; raises InvalidRequest if the parts are too large or differ in sign."""
-    check_duration(months, days, nanoseconds)
+    _check_duration(months, days, nanoseconds)
     return b"".join([encode_unsigned_vint(zigzag(part)) for part in (months, days, nanoseconds)])
 
 
@@ -261,17 +261,17 @@ def decode_duration(bytes value):
         numbers.append(<int64_t>(raw >> 1) ^ -<int64_t>(raw & 1))
     if at != len(value):
         raise InvalidRequest("Unexpected extraneous bytes after duration value")
-    check_duration(*numbers)
+    _check_duration(*numbers)
     return Duration(*numbers)
 
 
-def check_duration(months, days, nanoseconds):
+def _check_duration(months, days, nanoseconds):
     """Raises InvalidRequest if the three are not the parts of one duration."""
-    if not INT32_MIN <= months <= INT32_MAX:
+    if not _INT32_MIN <= months <= _INT32_MAX:
         raise InvalidRequest(f"The duration months must be a 32 bits integer but was: {months}")
-    if not INT32_MIN <= days <= INT32_MAX:
+    if not _INT32_MIN <= days <= _INT32_MAX:
         raise InvalidRequest(f"The duration days must be a 32 bits integer but was: {days}")
-    if not INT64_MIN <= nanoseconds <= INT64_MAX:
+    if not _INT64_MIN <= nanoseconds <= _INT64_MAX:
         raise InvalidRequest(f"The duration nanoseconds must be a 64 bits integer but was: {nanoseconds}")
     if min(months, days, nanoseconds) < 0 < max(months, days, nanoseconds):
         raise InvalidRequest(
@@ -292,7 +292,7 @@ def decode_varint(value):
 
 def encode_decimal(unscaled, scale):
     """The decimal unscaled * 10^-scale; raises InvalidRequest if the scale does not fit."""
-    if not INT32_MIN <= scale <= INT32_MAX:
+    if not _INT32_MIN <= scale <= _INT32_MAX:
         raise InvalidRequest(f"The scale {scale} of a decimal does not fit in 32 bits")
     return struct.pack(">i", scale) + encode_varint(unscaled)
 
@@ -311,8 +311,8 @@ def encode(cql_type, value):
         validate(cql_type, b"")
         return b""
     try:
-        encoder = ENCODERS.get(cql_type.type_id)
-        result = encoder(cql_type, value) if encoder is not None else encode_custom(cql_type, value)
+        encoder = _ENCODERS.get(cql_type.type_id)
+        result = encoder(cql_type, value) if encoder is not None else _encode_custom(cql_type, value)
     except (TypeError, ValueError, AttributeError, ArithmeticError, struct.error) as wrong:
         raise InvalidRequest(f"{value!r} is not a value of type {cql_type}: {wrong}") from None
     validate(cql_type, result)
@@ -323,126 +323,126 @@ def decode(cql_type, value):
     """The Python value of bytes; raises InvalidRequest if they are not a value of the type."""
     validate(cql_type, value)
     kind = cql_type.type_id
-    if not value and kind not in ORDINARY_WHEN_EMPTY:
+    if not value and kind not in _ORDINARY_WHEN_EMPTY:
         return EMPTY
-    decoder = DECODERS.get(kind)
-    return decoder(cql_type, value) if decoder is not None else decode_custom(cql_type, value)
+    decoder = _DECODERS.get(kind)
+    return decoder(cql_type, value) if decoder is not None else _decode_custom(cql_type, value)
 
 
-ORDINARY_WHEN_EMPTY = frozenset((K_ASCII, K_TEXT, K_BLOB, K_CUSTOM, K_TUPLE, K_USER))
+_ORDINARY_WHEN_EMPTY = frozenset((K_ASCII, K_TEXT, K_BLOB, K_CUSTOM, K_TUPLE, K_USER))
 
 
-def encode_decimal_value(cql_type, value):
+def _encode_decimal_value(cql_type, value):
     sign, digits, exponent = Decimal(value).as_tuple()
     unscaled = integer_of_digits("".join(map(str, digits)))
     return encode_decimal(-unscaled if sign else unscaled, -exponent)
 
 
-def decode_decimal_value(cql_type, value):
+def _decode_decimal_value(cql_type, value):
     unscaled, scale = decode_decimal(value)
     # By way of text, because arithmetic would round to the context's precision.
     return Decimal(f"{integer_text(unscaled)}E{-scale}")
 
 
-def encode_set(cql_type, value):
+def _encode_set(cql_type, value):
     elements = [encode(cql_type.element, part) for part in value]
     return normalise(cql_type.frozen(), pack_collection(elements))
 
 
-def encode_map(cql_type, value):
+def _encode_map(cql_type, value):
     pairs = value.items() if isinstance(value, dict) else value
     entries = [(encode(cql_type.key, key), encode(cql_type.value, part)) for key, part in pairs]
     return normalise(cql_type.frozen(), parts.pack_map(entries))
 
 
-def decode_map(cql_type, value):
+def _decode_map(cql_type, value):
     return [(decode(cql_type.key, k), decode(cql_type.value, v)) for k, v in unpack_map(value)]
 
 
-def encode_tuple(cql_type, value):
+def _encode_tuple(cql_type, value):
     if len(value) > len(cql_type.elements):
         raise ValueError(f"it has {len(value)} fields")
-    return pack_tuple(encode_fields(cql_type.elements, value))
+    return pack_tuple(_encode_fields(cql_type.elements, value))
 
 
-def encode_user_type(cql_type, value):
+def _encode_user_type(cql_type, value):
     if not isinstance(value, dict):
         value = dict(zip(cql_type.field_names, value))
     unknown = set(value) - set(cql_type.field_names)
     if unknown:
         raise ValueError(f"unknown field {min(unknown)}")
-    return pack_tuple(encode_fields(cql_type.field_types, [value.get(n) for n in cql_type.field_names]))
+    return pack_tuple(_encode_fields(cql_type.field_types, [value.get(n) for n in cql_type.field_names]))
 
 
-def encode_fields(types, values):
+def _encode_fields(types, values):
     return [None if v is None else encode(t, v) for t, v in zip(types, values)]
 
 
-def decode_fields(types, fields):
+def _decode_fields(types, fields):
     return [None if f is None else decode(t, f) for t, f in zip(types, fields)]
 
 
-def encode_custom(cql_type, value):
+def _encode_custom(cql_type, value):
     if isinstance(cql_type, VectorType):
         return pack_vector(cql_type, [encode(cql_type.element, part) for part in value])
     return bytes(value)
 
 
-def decode_custom(cql_type, value):
+def _decode_custom(cql_type, value):
     if isinstance(cql_type, VectorType):
         return [decode(cql_type.element, part) for part in unpack_vector(cql_type, value)]
     return value
 
 
-def packer(layout):
+def _packer(layout):
     """An encoder and a decoder by a struct's layout."""
     shape = struct.Struct(layout)
     return (lambda cql_type, value: shape.pack(value)), (lambda cql_type, value: shape.unpack(value)[0])
 
 
-def encode_date(cql_type, value):
-    return struct.pack(">I", value + DATE_ZERO)
+def _encode_date(cql_type, value):
+    return struct.pack(">I", value + _DATE_ZERO)
 
 
-def decode_date(cql_type, value):
-    return struct.unpack(">I", value)[0] - DATE_ZERO
+def _decode_date(cql_type, value):
+    return struct.unpack(">I", value)[0] - _DATE_ZERO
 
 
-CODECS = {
+_CODECS = {
     K_ASCII: (lambda t, v: v.encode("ascii"), lambda t, v: v.decode("ascii")),
-    K_BIGINT: packer(">q"),
+    K_BIGINT: _packer(">q"),
     K_BLOB: (lambda t, v: bytes(v), lambda t, v: v),
-    K_BOOLEAN: packer(">?"),
-    K_COUNTER: packer(">q"),
-    K_DATE: (encode_date, decode_date),
-    K_DECIMAL: (encode_decimal_value, decode_decimal_value),
-    K_DOUBLE: packer(">d"),
+    K_BOOLEAN: _packer(">?"),
+    K_COUNTER: _packer(">q"),
+    K_DATE: (_encode_date, _decode_date),
+    K_DECIMAL: (_encode_decimal_value, _decode_decimal_value),
+    K_DOUBLE: _packer(">d"),
     K_DURATION: (lambda t, v: encode_duration(*v), lambda t, v: decode_duration(v)),
-    K_FLOAT: packer(">f"),
+    K_FLOAT: _packer(">f"),
     K_INET: (lambda t, v: ip_address(v).packed, lambda t, v: ip_address(v)),
-    K_INT: packer(">i"),
+    K_INT: _packer(">i"),
     K_LIST: (
         lambda t, v: pack_collection([encode(t.element, part) for part in v]),
         lambda t, v: [decode(t.element, part) for part in unpack_list(v)],
     ),
-    K_MAP: (encode_map, decode_map),
-    K_SET: (encode_set, lambda t, v: [decode(t.element, part) for part in unpack_list(v)]),
-    K_SMALLINT: packer(">h"),
+    K_MAP: (_encode_map, _decode_map),
+    K_SET: (_encode_set, lambda t, v: [decode(t.element, part) for part in unpack_list(v)]),
+    K_SMALLINT: _packer(">h"),
     K_TEXT: (lambda t, v: v.encode(), lambda t, v: v.decode()),
-    K_TIME: packer(">q"),
-    K_TIMESTAMP: packer(">q"),
+    K_TIME: _packer(">q"),
+    K_TIMESTAMP: _packer(">q"),
     K_TIMEUUID: (lambda t, v: v.bytes, lambda t, v: Uuid(bytes=v)),
-    K_TINYINT: packer(">b"),
+    K_TINYINT: _packer(">b"),
     K_TUPLE: (
-        encode_tuple,
-        lambda t, v: tuple(decode_fields(t.elements, unpack_tuple(t, v))),
+        _encode_tuple,
+        lambda t, v: tuple(_decode_fields(t.elements, unpack_tuple(t, v))),
     ),
     K_USER: (
-        encode_user_type,
-        lambda t, v: dict(zip(t.field_names, decode_fields(t.field_types, unpack_tuple(t, v)))),
+        _encode_user_type,
+        lambda t, v: dict(zip(t.field_names, _decode_fields(t.field_types, unpack_tuple(t, v)))),
     ),
     K_UUID: (lambda t, v: v.bytes, lambda t, v: Uuid(bytes=v)),
     K_VARINT: (lambda t, v: encode_varint(v), lambda t, v: decode_varint(v)),
 }
-ENCODERS = {kind: codec[0] for kind, codec in CODECS.items()}
-DECODERS = {kind: codec[1] for kind, codec in CODECS.items()}
+_ENCODERS = {kind: codec[0] for kind, codec in _CODECS.items()}
+_DECODERS = {kind: codec[1] for kind, codec in _CODECS.items()}

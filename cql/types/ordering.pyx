@@ -90,8 +90,8 @@ cdef enum:
 cdef uint64_t SIGN64 = 0x8000000000000000ULL
 cdef uint64_t LOW_60 = 0x0FFFFFFFFFFFFFFFULL
 cdef uint64_t SIGN_OF_EACH_BYTE = 0x8080808080808080ULL
-SCALE_MIN, SCALE_MAX = -(2**31), 2**31 - 1
-CODE_OF_DIGITS = 1
+_SCALE_MIN, _SCALE_MAX = -(2**31), 2**31 - 1
+_CODE_OF_DIGITS = 1
 
 
 cdef class ClusteringCodec:
@@ -119,7 +119,7 @@ cdef class ClusteringCodec:
 
     cpdef list decode(self, bytes clustering):
         """The values of a clustering or of a prefix of one."""
-        cdef ComponentReader reader = ComponentReader(clustering)
+        cdef _ComponentReader reader = _ComponentReader(clustering)
         cdef Py_ssize_t number = 0
         values = []
         while reader.at < reader.size:
@@ -140,7 +140,7 @@ def sortable(cql_type, bytes value):
 
 def unsortable(cql_type, bytes data):
     """The value of one ascending component."""
-    cdef ComponentReader reader = ComponentReader(data)
+    cdef _ComponentReader reader = _ComponentReader(data)
     value = reader.read_component(cql_type)
     if reader.at != reader.size:
         raise damaged()
@@ -381,7 +381,7 @@ cdef int append_decimal(bytearray target, bytes value) except -1:
     start = len(target)
     target.append(DECIMAL_POSITIVE)
     append_uint64(target, <uint64_t><int64_t>exponent ^ SIGN64)
-    target += bytes([CODE_OF_DIGITS + int(digits[at : at + 2].ljust(2, "0")) for at in range(0, len(digits), 2)])
+    target += bytes([_CODE_OF_DIGITS + int(digits[at : at + 2].ljust(2, "0")) for at in range(0, len(digits), 2)])
     target.append(H_END)
     if unscaled < 0:
         invert(target, start)
@@ -405,7 +405,7 @@ cdef int invert(bytearray target, Py_ssize_t start) except -1:
 # ------------------------------------------------------------------------------------------------------------- decoding
 
 
-cdef class ComponentReader:
+cdef class _ComponentReader:
     """Reads components from left to right, undoing the inversion of the present column."""
 
     cdef bytes data           # what is read
@@ -435,7 +435,7 @@ cdef class ComponentReader:
             raise damaged()
         result = self.data[self.at : self.at + count]
         self.at += count
-        return result.translate(INVERTED) if self.mask else result
+        return result.translate(_INVERTED) if self.mask else result
 
     cdef bytes read_component(self, object cql_type):
         cdef int header = self.next_byte()
@@ -536,7 +536,7 @@ cdef class ComponentReader:
         cdef bytes value = self.take(4 if kind == K_FLOAT else 8)
         if value[0] >= 0x80:
             return bytes((value[0] ^ 0x80,)) + value[1:]
-        return value.translate(INVERTED)
+        return value.translate(_INVERTED)
 
     cdef bytes read_varint(self):
         cdef int mark = self.next_byte()
@@ -544,7 +544,7 @@ cdef class ComponentReader:
         if mark == LONG_POSITIVE or mark == 0xFF - LONG_POSITIVE:
             length = self.take(4)
             if mark != LONG_POSITIVE:
-                length = length.translate(INVERTED)
+                length = length.translate(_INVERTED)
             return self.take(int.from_bytes(length, "big"))
         if mark == VARINT_MIDDLE or not VARINT_MIDDLE - SHORT_MAX <= mark <= VARINT_MIDDLE + SHORT_MAX:
             raise damaged()
@@ -568,7 +568,7 @@ cdef class ComponentReader:
                 break
             if code > 100:
                 raise damaged()
-            pairs.append(f"{code - CODE_OF_DIGITS:02}")
+            pairs.append(f"{code - _CODE_OF_DIGITS:02}")
         if negative:
             self.mask ^= 0xFF
         return decimal_of_digits("".join(pairs), exponent, negative)
@@ -580,10 +580,10 @@ cdef bytes decimal_of_digits(str digits, object exponent, bint negative):
         raise damaged()
     scale = len(digits) - exponent
     # Zeros taken from a number with the lowest scale have to be put back.
-    while scale < SCALE_MIN and len(digits) < 2**20:
+    while scale < _SCALE_MIN and len(digits) < 2**20:
         digits += "0"
         scale += 1
-    if not SCALE_MIN <= scale <= SCALE_MAX:
+    if not _SCALE_MIN <= scale <= _SCALE_MAX:
         raise damaged()
     unscaled = integer_of_digits(digits)
     if negative:
@@ -596,7 +596,7 @@ cdef object damaged():
     return InvalidRequest("Invalid bytes of a clustering key")
 
 
-INVERTED = bytes(255 - byte for byte in range(256))
+_INVERTED = bytes(255 - byte for byte in range(256))
 
 
 # ------------------------------------------------------------------------------------------------------------- integers
