@@ -53,7 +53,8 @@ class GroupedRows:
         if self._first is None:
             if self._group is not None:
                 return None
-            self._start(FetchedRow(b"", b"", [None] * columns, None, None), None)
+            nothing: list[Any] = [None] * columns
+            self._start(FetchedRow(b"", b"", nothing, nothing, nothing), None)
         return self._show()
 
     def given_in(self, key: bytes) -> int:

@@ -292,10 +292,11 @@ class Count(ColumnOperation):
         if value is None:
             what = "increment" if self.sign > 0 else "decrement"
             raise InvalidRequest(f"Invalid null value for counter {what}")
-        delta = self.sign * int.from_bytes(value, "big", signed=True)
+        given = int.from_bytes(value, "big", signed=True)
+        delta = self.sign * given
         if not -(1 << 63) <= delta < 1 << 63:
             raise InvalidRequest(
-                f"The negation of {value} overflows supported counter precision (signed 8 bytes "
+                f"The negation of {given} overflows supported counter precision (signed 8 bytes "
                 "integer)"
             )
         builder.cell(self.column_id, binding.timestamp_us, delta.to_bytes(8, "big", signed=True))

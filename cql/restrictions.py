@@ -369,6 +369,10 @@ class _Reader:
     def _tuple(self, names: tuple[str, ...], relation: tree.Relation) -> None:
         columns = tuple(self._column(name) for name in names)
         self._check_tuple(columns)
+        alone = _without_parentheses(relation) if len(names) == 1 else None
+        if alone is not None:
+            self._single(columns[0], alone)
+            return
         operator, value = relation.operator, relation.value
         joined = f"({','.join(names)})"
         type_ = TupleType(tuple(column.type for column in columns))
@@ -507,7 +511,7 @@ class _Reader:
                     f"More than one restriction was found for the end bound on {entry.names}"
                 )
             entry.upper = side
-        if len(columns) == 1:
+        if slots and len(columns) == 1:
             entry.filters.append(Filter(columns[0], operator, slots))
 
     def _check_after_slice(self, columns: tuple[Column, ...], *, is_slice: bool) -> None:
@@ -595,7 +599,7 @@ class _Reader:
                     raise InvalidRequest("Multi-column relations after a gap are not supported yet")
                 filters += entry.filters
                 seekable = False
-            elif entry.choice is not None and not entry.is_in and len(entry.columns) == 1:
+            elif entry.choice is not None and not entry.is_in and entry.filters:
                 ranges.add_slot(column, entry.filters[0].slots[0])
             elif entry.choice is not None:
                 ranges.add_choice(len(entry.columns), entry.choice)
@@ -627,6 +631,22 @@ def find_column(table: Table, name: str) -> Column:
     if column is None:
         raise InvalidRequest(f"Undefined column name {name} in table {table.full_name}")
     return column
+
+
+def _without_parentheses(relation: tree.Relation) -> tree.Relation | None:
+    """`(c) = (1)` as `c = 1`; None when the other side is not written out."""
+    assert isinstance(relation.target, tree.Columns), "it has a tuple of columns"
+    target = tree.Column(relation.target.names[0])
+    match relation.value:
+        case tree.TupleTerm((item,)):
+            return tree.Relation(target, relation.operator, item)
+        case tree.InList(items):
+            inner = [
+                i.items[0] for i in items if isinstance(i, tree.TupleTerm) and len(i.items) == 1
+            ]
+            if len(inner) == len(items):
+                return tree.Relation(target, relation.operator, tree.InList(tuple(inner)))
+    return None
 
 
 def _term(relation: tree.Relation) -> tree.Term:
