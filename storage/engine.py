@@ -15,6 +15,7 @@ from random import Random
 from typing import Any, Protocol
 
 from storage.block_cache import BlockCache
+from storage.budget import Budget
 from storage.commitlog import CommitLog, CommitLogConfig
 from storage.disk import Disk
 from storage.eager import start
@@ -113,7 +114,7 @@ class Engine:
         directory: str,
         shard: int,
         config: EngineConfig | None = None,
-        budget: object = None,
+        budget: Budget | None = None,
         random: Random | None = None,
         points: Points = NO_POINTS,
         listener: Listener | None = None,
@@ -148,6 +149,11 @@ class Engine:
         )
         self._upkeep = Upkeep(self._store, self._tables, self._config.compactions_max)
         self.shard = shard
+        if budget is not None:
+            # Both are bounded by their configuration, so their room is taken once and for all.
+            for name in ("memtable_bytes", "block_cache_bytes"):
+                size = getattr(self._config, name)
+                budget.account(name, size).charge(size)
 
     # From start to the first request, and the end.
 
