@@ -47,6 +47,7 @@ class Table:
         "layout",
         "memtable",
         "sstables",
+        "unmergeable",
     )
 
     def __init__(self, layout: Layout, directory: str) -> None:
@@ -57,6 +58,8 @@ class Table:
         self.sstables: tuple[SSTable, ...] = ()
         self.compacting: frozenset[int] = frozenset()
         """Generations of the files that running compactions merge."""
+        self.unmergeable: frozenset[int] = frozenset()
+        """Generations of files in which a compaction found damage."""
         self.change = asyncio.Lock()
         """Held while the manifest is told of a change and the change is made."""
         self.epoch = 0

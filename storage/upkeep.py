@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from storage.compaction.rewrite import rewrite_scans
 from storage.compaction.size_tiered import Options, choose
+from storage.errors import CorruptFile
 from storage.flush import write_memtable
 from storage.merge import CompactionMerge
 from storage.sstable.output import SSTableOutput
@@ -72,7 +73,8 @@ class Upkeep:
 
     def _choose_compaction(self) -> tuple[Table, list[SSTable]] | None:
         for table in self._tables.values():
-            idle = [file for file in table.sstables if file.generation not in table.compacting]
+            taken = table.compacting | table.unmergeable
+            idle = [file for file in table.sstables if file.generation not in taken]
             options = Options.parse(table.layout.compaction)
             if table.damage is None and len(idle) >= options.min_threshold:
                 chosen = choose(idle, options)
@@ -153,6 +155,10 @@ class Upkeep:
     async def _compact_claimed(self, table: Table, files: list[SSTable], wall_s: int) -> None:
         try:
             await self._compact(table, files, wall_s)
+        except CorruptFile as damage:
+            # It stays as it is for repair to replace, and is not tried again and again.
+            table.unmergeable |= {file.generation for file in files if file.path == damage.path}
+            raise
         finally:
             table.compacting -= {file.generation for file in files}
             self._running -= 1
@@ -166,7 +172,9 @@ class Upkeep:
         expected = sum(file.statistics.partitions for file in files)
         output = await store.new_sstable(table, expected)
         try:
-            await self._merge(table, files, output, wall_s)
+            if not await self._merge(table, files, output, wall_s):
+                await output.abandon()
+                return
             is_empty = output.writer.statistics.partitions == 0
             added = [] if is_empty else [await output.finish()]
             if is_empty:
@@ -187,7 +195,7 @@ class Upkeep:
 
     async def _merge(
         self, table: Table, files: list[SSTable], output: SSTableOutput, wall_s: int
-    ) -> None:
+    ) -> bool:
         layout = table.layout
         scans = [
             Scan(file, (b"", NO_KEY), self._store.load_uncached, READ_AHEAD_BYTES) for file in files
@@ -195,7 +203,10 @@ class Upkeep:
         for scan in scans:
             await scan.begin(b"")
         merge = CompactionMerge(wall_s, wall_s - layout.gc_grace_s, table.existing, True)
-        await rewrite_scans(scans, merge, output, table.purgeable_before(files))
+        purgeable_before = table.purgeable_before(files)
+        return await rewrite_scans(
+            scans, merge, output, purgeable_before, lambda: self._is_stopping
+        )
 
     # Truncation and dropping.
 

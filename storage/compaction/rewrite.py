@@ -17,19 +17,21 @@ async def rewrite_scans(
     merge: CompactionMerge,
     output: SSTableOutput,
     purgeable_before: PurgeableBefore,
-) -> None:
-    """Merge all partitions of the scans, which have begun, into the output."""
+    is_stopping: Callable[[], bool],
+) -> bool:
+    """Merge all partitions of the scans, which have begun, into the output; false if stopped."""
     pace = Pace()
-    while True:
+    while not is_stopping():
         keys = [scan.key for scan in scans if scan.key is not None]
         if not keys:
-            return
+            return True
         key = min(keys)
         at_hand = [scan for scan in scans if scan.key == key]
         merge.begin(key, [scan.head for scan in at_hand], purgeable_before(key))
         await write_partition(key, at_hand, merge, output, pace)
         for scan in at_hand:
             await scan.skip()
+    return False
 
 
 async def write_partition(
