@@ -37,14 +37,13 @@ from cql.protocol.requests import parse_request
 from cql.results import VOID, Result, Rows, SetKeyspace
 from node.session import Session, Stage
 
-__all__ = ["Authenticator", "Dispatch", "Executor", "error_reply"]
+__all__ = ["Authenticator", "Dispatch", "Executor", "Trace", "error_reply"]
 
 _log = logging.getLogger("pythia.dispatch")
 
 Answer: TypeAlias = Result | Awaitable[Result]
 Handled: TypeAlias = Reply | Awaitable[Reply]
 Supported: TypeAlias = Callable[[Session], Mapping[str, Sequence[str]]]
-BeginTrace: TypeAlias = Callable[[requests.Request, Session, Moment], UUID]
 
 READY_REPLY: Final = Reply(OP_READY)
 VOID_REPLY: Final = reply_to(VOID, 4)
@@ -65,6 +64,19 @@ class Executor(Protocol):
     def execute(self, request: requests.Execute, session: Session, moment: Moment) -> Answer: ...
 
     def batch(self, request: requests.Batch, session: Session, moment: Moment) -> Answer: ...
+
+
+class Trace(Protocol):
+    """The trace of one request; `id` goes into its reply."""
+
+    id: UUID
+
+    def finish(self) -> None:
+        """The answer is there; says so once."""
+        ...
+
+
+BeginTrace: TypeAlias = Callable[[requests.Request, Session, Moment], Trace]
 
 
 class Authenticator(Protocol):
@@ -159,18 +171,21 @@ class Dispatch:
         answer: Awaitable[Any],
         version: int,
         session: Session,
-        tracing_id: UUID | None,
+        trace: Trace | None,
     ) -> Reply:
         """Waits for an answer; the reply overtakes those that still wait."""
         try:
             result = await answer
             if type(result) is Reply:
                 return result
-            if tracing_id is not None:
-                result = replace(result, tracing_id=tracing_id)
+            if trace is not None:
+                result = replace(result, tracing_id=trace.id)
             return self._reply(request, result, version, session)
         except Exception as error:  # noqa: BLE001 - this loop owns the request
             return self._refuse(error, version, session)
+        finally:
+            if trace is not None:
+                trace.finish()
 
     def _handle_traced(
         self,
@@ -184,16 +199,16 @@ class Dispatch:
         assert self._begin_trace is not None, "asked only when there is tracing"
         if type(request) in (requests.Options, requests.Register):
             return handler(request, session, moment)  # type: ignore[no-any-return]
-        tracing_id = self._begin_trace(request, session, moment)
-        session.tracing = tracing_id
+        trace = self._begin_trace(request, session, moment)
         try:
             result = handler(request, session, moment)
-        finally:
-            session.tracing = None
-        if isinstance(result, Result):
-            result = replace(result, tracing_id=tracing_id)
-            return self._reply(request, result, frame.version, session)
-        return self._reply_later(request, result, frame.version, session, tracing_id)
+        except Exception:
+            trace.finish()
+            raise
+        if not isinstance(result, Result):
+            return self._reply_later(request, result, frame.version, session, trace)
+        trace.finish()
+        return self._reply(request, replace(result, tracing_id=trace.id), frame.version, session)
 
     def _refuse(self, error: Exception, version: int, session: Session) -> Reply:
         """The ERROR for an exception; one that nobody planned for is logged, once."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
-from uuid import UUID
 
 __all__ = ["NO_OPTIONS", "Session", "Stage"]
 
@@ -24,8 +23,7 @@ class Stage(IntEnum):
 class Session:
     """One conversation: its stage, its keyspace, and what STARTUP and REGISTER agreed upon.
 
-    `version` is 0 before STARTUP. `registered` holds names of event types. `tracing` is the id of
-    the trace of the request that is being handled synchronously, None when it is not traced.
+    `version` is 0 before STARTUP. `registered` holds names of event types.
     """
 
     __slots__ = (
@@ -41,7 +39,6 @@ class Session:
         "role",
         "stage",
         "throws_on_overload",
-        "tracing",
         "version",
     )
 
@@ -54,7 +51,6 @@ class Session:
         self.role: str | None = None
         self.options: Mapping[str, str] = NO_OPTIONS
         self.registered: frozenset[str] = frozenset()
-        self.tracing: UUID | None = None
         self.packs = False
         self.has_metadata_id = False
         self.marks_conditional = False

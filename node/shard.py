@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from storage.engine import Engine, EngineConfig
-
 from cluster.batch import LAYOUT as BATCHLOG_LAYOUT
 from cluster.coordinator import Coordinator
 from cluster.errors import ClusterError
@@ -34,9 +32,11 @@ from node.connection import Limits, Ports
 from node.dispatch import Dispatch
 from node.schema_service import SchemaFollower, SchemaService
 from node.statements import SharedExecutor, StatementPorts
+from node.tracing import Tracer
 from node.turn import Turn
 from storage.commitlog import CommitLogConfig, SyncMode
 from storage.direct_disk import DirectDisk, supports_direct
+from storage.engine import Engine, EngineConfig
 from storage.memory_disk import MemoryDisk
 
 if TYPE_CHECKING:
@@ -249,7 +249,18 @@ class Shard:
         )
         others = tuple(n for n in range(config.shards) if n != world.shard)
         shared = SharedExecutor(executor, world.siblings, others, deadlines, world.clock.moment)
-        dispatch = Dispatch(shared, self._supported, stop=world.has_failed)
+        tracer = Tracer(
+            executor,
+            world.clock.moment,
+            world.random,
+            world.loop.create_task,
+            config.rpc_address,
+            world.native_port,
+            f"shard-{world.shard}",
+        )
+        dispatch = Dispatch(
+            shared, self._supported, begin_trace=tracer.begin, stop=world.has_failed
+        )
         self.clients = Clients(
             Ports(
                 handle=dispatch.handle,

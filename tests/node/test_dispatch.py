@@ -94,29 +94,35 @@ def test_a_failed_log_stops_the_shard() -> None:
 
 def test_a_traced_request_brings_its_id_first() -> None:
     asked: list[Any] = []
+    finished: list[UUID] = []
 
-    def begin(request: Any, session: Any, _moment: Any) -> UUID:
+    class Trace:
+        id = TRACE
+
+        def finish(self) -> None:
+            finished.append(self.id)
+
+    def begin(request: Any, session: Any, _moment: Any) -> Trace:
         asked.append(request)
-        return TRACE
+        return Trace()
 
-    seen: list[UUID | None] = []
     wire = Wire(begin_trace=begin)
     wire.executor.script = {
-        "now": lambda _request: seen.append(wire.session.tracing) or VOID,
+        "now": lambda _request: VOID,
         "wait": lambda _request: Later(Void(warnings=("w",))),
     }
     wire.start()
     body = long_string("now") + options_of(4)
     answer = wire.ask(envelope(4, QUERY, body, flags=2))
     assert (answer.flags, answer.body) == (2, TRACE.bytes + b"\0\0\0\1")
-    assert (seen, wire.session.tracing) == ([TRACE], None)
+    assert finished == [TRACE]
     wire.send(envelope(4, QUERY, long_string("wait") + options_of(4), flags=2))
     wire.later[0].run()
     (waited,) = envelopes(wire.take())
     assert waited.flags == 0x0A
     assert waited.body.startswith(TRACE.bytes + b"\0\1\0\1w")
     assert wire.ask(envelope(4, OPTIONS, flags=2)).flags == 0
-    assert len(asked) == 2
+    assert (len(asked), finished) == (2, [TRACE, TRACE])
 
 
 def test_without_tracing_the_flag_is_ignored() -> None:
