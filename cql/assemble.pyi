@@ -20,8 +20,8 @@ class FetchedRow:
 
 class Assembler:
     row_count: int
-    def __init__(
-        self,
+    def __new__(
+        cls,
         columns: tuple[tuple[int, int, CqlType], ...],
         outputs: tuple[int, ...],
         key_parts: int,
@@ -30,7 +30,7 @@ class Assembler:
         is_counter: bool,
         with_times: bool = False,
         wall_s: int = 0,
-    ) -> None: ...
+    ) -> Assembler: ...
     def add_partition(self, partition: Any) -> None: ...
     def fetch_partition(self, partition: Any) -> list[FetchedRow]: ...
     def add_values(self, values: list[bytes | None]) -> None: ...

@@ -18,7 +18,7 @@ cdef class Slot:
     cdef readonly int index        # of the bind marker; -1 when source is not MARKER
     cdef readonly object constant  # bytes or None, when source is CONSTANT
     cdef readonly object type      # CqlType of the value
-    cdef readonly object compute   # callable(Binding) -> bytes | None | UNSET, when source is COMPUTED
+    cdef readonly object compute   # callable(Binding) -> bytes | None | UNSET, if COMPUTED
 
     cpdef object resolve(self, Binding binding)  # bytes, None or UNSET; raises InvalidRequest
 

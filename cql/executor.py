@@ -56,7 +56,6 @@ Answer: TypeAlias = "Result | Awaitable[Result]"
 
 NOT_LOGGED_IN = "You have to be logged in and not anonymous to perform this request"
 ONLY_CONDITIONAL = "You must use conditional updates for serializable writes"
-LEVELS = {level.value: level for level in Consistency}
 SERIAL_LEVELS = (Consistency.SERIAL, Consistency.LOCAL_SERIAL)
 
 
@@ -299,7 +298,7 @@ class Executor:
         query_id: bytes,
     ) -> Answer:
         binding = self._binding(values, options, moment)
-        level = LEVELS[options.consistency]
+        level = options.consistency
         if level is Consistency.ANY:
             raise InvalidRequest("ANY ConsistencyLevel is only supported for writes")
         by_key, first = plan.by_key, None
@@ -342,7 +341,7 @@ class Executor:
         self, plan: WritePlan, values: list[Any], options: QueryOptions, moment: Moment
     ) -> Answer:
         """One modification. The hot path ends in the first return: keep it one call stack."""
-        level = LEVELS[options.consistency]
+        level = options.consistency
         binding = self._binding(values, options, moment)
         times = plan.times
         if times is NO_TIMES:
@@ -393,8 +392,8 @@ class Executor:
     def _conditional(
         self, parts: Sequence[Part], options: QueryOptions, moment: Moment, *, in_batch: bool
     ) -> Answer:
-        level = LEVELS[options.consistency]
-        serial = LEVELS[options.serial_consistency]
+        level = options.consistency
+        serial = options.serial_consistency
         if not serial.is_serial:
             raise InvalidRequest(
                 "Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL"
@@ -431,7 +430,7 @@ class Executor:
             return VOID
         if any(part.plan.conditions is not None for part in bound):
             return self._conditional(bound, options, moment, in_batch=True)
-        level = LEVELS[options.consistency]
+        level = options.consistency
         check_write_level(level)
         return drive(self._batch_steps(kind, bound, times, level, moment))
 

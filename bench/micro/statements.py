@@ -9,9 +9,11 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from cluster.consistency import Consistency
 from cql.assemble import Assembler
 from cql.bind import Binding
 from cql.plan import SelectPlan, WritePlan
@@ -54,13 +56,13 @@ def main() -> None:
     plan = harness.prepared.get(insert.id).plan
     assert isinstance(plan, WritePlan) and plan.one is not None
     moment = harness.moment()
-    values = [b"key0000001"] + [VALUE] * COLUMNS
+    values: list[Any] = [b"key0000001"] + [VALUE] * COLUMNS
     one = plan.one
     print(f"bind: {best_us(lambda: one.bind(Binding(values, 1, 1, moment, None)), 20000):.2f} us")
 
     coordinator = harness.coordinator
-    coordinator.write = lambda *args: None  # type: ignore[method-assign]
-    request = Execute(insert.id, None, QueryOptions(1, values))
+    coordinator.write = lambda *args: None
+    request = Execute(insert.id, None, QueryOptions(Consistency.ONE, values))
     executor, session = harness.executor, harness.session
     spent = best_us(lambda: executor.execute(request, session, moment), 20000)
     print(f"execute INSERT: {spent:.2f} us")
@@ -69,19 +71,21 @@ def main() -> None:
     reading = harness.prepared.get(select.id).plan
     assert isinstance(reading, SelectPlan)
     mutation = one.bind(Binding(values, 1, 1, moment, None))
-    ((_, row),) = mutation.items()
+    row = mutation.items()[0][1]
     page = Page([PartitionRows(mutation.key, None, b"", [b""], [row])])
     selection = reading.selection
 
     def assemble() -> object:
-        assembler = Assembler(selection.layout, selection.outputs, 1, reading.codec, False, False)
+        assembler = Assembler(
+            selection.layout, selection.outputs or (), 1, reading.codec, False, False
+        )
         for _ in range(ROWS):
             assembler.add_partition(page.partitions[0])
         return assembler.take()
 
     print(f"assemble: {best_us(assemble, 500) / ROWS:.2f} us a row")
-    coordinator.read = lambda *args: page  # type: ignore[method-assign]
-    request = Execute(select.id, None, QueryOptions(1, values[:1], page_size=5000))
+    coordinator.read = lambda *args: page
+    request = Execute(select.id, None, QueryOptions(Consistency.ONE, values[:1], page_size=5000))
     spent = best_us(lambda: executor.execute(request, session, moment), 20000)
     print(f"execute SELECT by key: {spent:.2f} us")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from cluster.consistency import Consistency
 from cql.ddl import execute_ddl
 from cql.ddl_common import DdlEnvironment
 from cql.executor import Executor
@@ -316,7 +317,8 @@ class Harness:
 
     async def ddl(self, text: str, keyspace: str | None, moment: Moment) -> Result | None:
         environment = DdlEnvironment(self.random, moment.timestamp_us, {"datacenter1": 1})
-        outcome = execute_ddl(parse(text), self.holder.current, keyspace, environment)
+        statement: Any = parse(text)
+        outcome = execute_ddl(statement, self.holder.current, keyspace, environment)
         self.holder.replace(self.holder.current.apply(outcome.ops))
         self.layouts_changed()
         return outcome.change
@@ -362,7 +364,8 @@ class Harness:
 
     def run(self, text: str, *values: Any, **options: Any) -> Any:
         """The result of one statement."""
-        given = QueryOptions(options.pop("consistency", 1), list(values) or None, **options)
+        level = Consistency(options.pop("consistency", 1))
+        given = QueryOptions(level, list(values) or None, **options)
         return self.answer(self.executor.query(text, given, self.session, self.moment()))
 
     def rows(self, text: str, *values: Any, **options: Any) -> list[list[bytes | None]]:
@@ -383,13 +386,16 @@ class Harness:
 
     def execute(self, prepared: Prepared, *values: Any, **options: Any) -> Any:
         """Run a prepared statement."""
-        given = QueryOptions(options.pop("consistency", 1), list(values), **options)
+        level = Consistency(options.pop("consistency", 1))
+        given = QueryOptions(level, list(values), **options)
         request = Execute(prepared.id, None, given)
         return self.answer(self.executor.execute(request, self.session, self.moment()))
 
     def batch(self, kind: int, *parts: Any) -> Any:
         """Run a BATCH message."""
-        request = Batch(kind, [(query, list(values)) for query, values in parts], QueryOptions(1))
+        request = Batch(
+            kind, [(query, list(values)) for query, values in parts], QueryOptions(Consistency.ONE)
+        )
         return self.answer(self.executor.batch(request, self.session, self.moment()))
 
 
