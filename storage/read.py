@@ -84,7 +84,8 @@ async def read_range(
         if await patience.is_at_end():
             return merge.page(True)
         for scan in at_hand:
-            await scan.skip()
+            if not scan.skip_now():
+                await scan.skip()
         position = key + b"\0"
     return merge.page()
 

@@ -30,7 +30,8 @@ async def rewrite_scans(
         merge.begin(key, [scan.head for scan in at_hand], purgeable_before(key))
         await write_partition(key, at_hand, merge, output, pace)
         for scan in at_hand:
-            await scan.skip()
+            if not scan.skip_now():
+                await scan.skip()
     return False
 
 

@@ -180,6 +180,15 @@ class Scan:
         while self._section is not None and self._section.key < first_key:
             await self._next_section()
 
+    def skip_now(self) -> bool:
+        """Go on to the next partition if it is in the same block; false if that takes `skip`."""
+        section = self._section
+        if section is None or section.continues or not self._sections:
+            return False
+        following = self._sections.pop()
+        self._section = None if following.key >= self._end else following
+        return True
+
     async def skip(self) -> None:
         """Go on to the next partition."""
         section = self._section
