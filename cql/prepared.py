@@ -44,6 +44,10 @@ class PreparedStatements:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    def statements(self) -> tuple[PreparedStatement, ...]:
+        """Every statement, the least recently used first."""
+        return tuple(self._by_id.values())
+
     def find(self, id: bytes) -> PreparedStatement | None:  # noqa: A002 - the protocol's word
         """The statement with that id, now the most recently used."""
         found = self._by_id.get(id)
