@@ -171,10 +171,13 @@ class RowsByKey:
     def rows(self, page: Page | None) -> Rows:
         """The answer when one page is all of it."""
         assembler, plan = self._assembler, self._plan
-        if page is not None:
-            for partition in page.partitions:
-                assembler.add_partition(partition)
-        data, count = assembler.take()
+        try:
+            if page is not None:
+                for partition in page.partitions:
+                    assembler.add_partition(partition)
+        finally:
+            # Also when a row is damaged: the next execution starts with nothing.
+            data, count = assembler.take()
         return Rows(plan.result_columns, count, data, None, plan.metadata_id)
 
 
