@@ -100,6 +100,7 @@ class CommitLog:
         self._unsynced_since: float | None = None
         self._is_late = False
         self._is_closing = False
+        self._is_closed = False
         self._sync_wanted = asyncio.Event()
         self._keep_wanted = asyncio.Event()
         self._closing = asyncio.Event()
@@ -174,7 +175,7 @@ class CommitLog:
         """Give the turn's records to the kernel in one write, before any of its replies leaves."""
         if self.failure is not None:
             raise self.failure
-        if self._buffer.size:
+        if self._buffer.size and not self._is_closed:
             self._write()
 
     def acknowledgement(self, position: int) -> asyncio.Future[None] | None:
@@ -265,6 +266,9 @@ class CommitLog:
                 self.end_of_turn()
                 await self._sync()
         finally:
+            # What may still be in the buffer is a mark, which a sealed segment does not need.
+            self._is_closed = True
+            self._end_max = 0
             for segment in (*self._closed, *self._spares, self._current):
                 if segment is not None:
                     await segment.file.close()

@@ -582,3 +582,15 @@ def test_a_start_that_finds_no_room_fails_as_what_it_is() -> None:
             await started(disk)
 
     run(test())
+
+
+def test_a_closed_log_ends_turns_in_peace_and_takes_nothing_more() -> None:
+    async def test() -> None:
+        log = await started(MemoryDisk())
+        write(log, b"the last")
+        await log.close()
+        log.end_of_turn()
+        with pytest.raises(Overloaded):
+            log.append(A, b"too late")
+
+    run(test())
