@@ -47,7 +47,7 @@ TYPES = (
     "varint",
 )
 NOT_IN_JSON = (
-    "INSERT INTO vec.one (k, c_double, c_float) VALUES (3, NaN, Infinity);\n"
+    "INSERT INTO vec.one (k, c_double, c_float, c_duration) VALUES (3, NaN, Infinity, 0s);\n"
     "INSERT INTO vec.one (k, c_float) VALUES (2, -0.0);\n"
 )
 INDEX_LINES = "\nCREATE CUSTOM INDEX c_f ON tr.c (f) USING 'sai';\n"
