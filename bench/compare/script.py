@@ -111,14 +111,14 @@ def _values(client: Client, text: str) -> list[Answer]:
 
 
 def _named(client: Client, text: str) -> list[Answer]:
-    text, _, rest = text.rpartition(" | ")
+    text, _, rest = text.rpartition(" |")
     pairs = [word.split("=", 1) for word in rest.split()]
     values = [value_of(value) for _, value in pairs]
     return [client.query(text, Options(values=values, names=[name for name, _ in pairs]))]
 
 
 def _batch(client: Client, text: str) -> list[Answer]:
-    kind, *parts = text.split(" | ")
+    kind, *parts = text.removesuffix(" |").split(" | ")
     statements: list[tuple[str | bytes, list[Value]]] = []
     for part in parts:
         statement, _, rest = part.partition(" ; ")
@@ -148,7 +148,7 @@ HOW: dict[str, Callable[[Client, str], list[Answer]]] = {
 
 
 def _split(text: str) -> tuple[str, list[Value]]:
-    text, _, rest = text.rpartition(" | ")
+    text, _, rest = text.rpartition(" |")
     return text, [value_of(word) for word in rest.split()]
 
 
