@@ -14,6 +14,7 @@ from cassandra import (
     InvalidRequest,
     Unavailable,
 )
+from cassandra.cluster import NoHostAvailable
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.protocol import SyntaxException
 from cassandra.query import BatchStatement, BatchType, SimpleStatement
@@ -136,9 +137,11 @@ def test_errors_have_the_types_of_the_driver(session: Any) -> None:
     with pytest.raises(AlreadyExists):
         session.execute("CREATE TABLE t (k int PRIMARY KEY)")
     statement = SimpleStatement("SELECT * FROM t", consistency_level=ConsistencyLevel.THREE)
-    with pytest.raises(Unavailable) as refused:
+    with pytest.raises(NoHostAvailable) as refused:
         session.execute(statement)
-    assert (refused.value.required_replicas, refused.value.alive_replicas) == (3, 1)
+    (error,) = refused.value.errors.values()
+    assert isinstance(error, Unavailable)
+    assert (error.required_replicas, error.alive_replicas) == (3, 1)
 
 
 def test_the_drivers_metadata_sees_what_was_created(session: Any, node: Any) -> None:
