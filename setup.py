@@ -1,7 +1,7 @@
-"""Compiles every .pyx below the four floors, and lays a wheel out so that it installs one package only.
+"""Compiles every .pyx of the four floors, and lays a wheel out so that it holds one package.
 
-In the tree and in an editable install the floors stay at the top level. In a wheel they are the folder
-`pythiadb/floors`, which only the node's own processes put on their path (see node/launcher).
+In the tree and in an editable install the floors stay at the top level. In a wheel they are the
+folder `pythiadb/floors`, which only the node's own processes put on their path (see node/launcher).
 """
 
 import os

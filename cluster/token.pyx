@@ -1,8 +1,9 @@
 """Partition key to token to shard, and the decorated keys that storage sorts by.
 
-A token is the first half of Murmur3 x64-128 of the serialized partition key, with Cassandra's deviation: the last
-`length mod 16` bytes are sign-extended before they are mixed in. A decorated key is the token + 2^63 as eight big-endian
-bytes, followed by the partition key, so that comparing decorated keys as bytes is comparing (token, key).
+A token is the first half of Murmur3 x64-128 of the serialized partition key, with Cassandra's
+deviation: the last `length mod 16` bytes are sign-extended before they are mixed in. A decorated
+key is the token + 2^63 as eight big-endian bytes, followed by the partition key, so that comparing
+decorated keys as bytes is comparing (token, key).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -32,7 +33,9 @@ cpdef int64_t token_of(bytes partition_key) except? -1:
 
 
 cpdef bytes decorate(bytes partition_key):
-    """The key as every floor below `cql` knows it: position of the token, then the partition key."""
+    """The key as every floor below `cql` knows it: position of the token, then the partition
+    key.
+    """
     cdef Py_ssize_t length = PyBytes_GET_SIZE(partition_key)
     cdef const unsigned char *source = <const unsigned char *>PyBytes_AS_STRING(partition_key)
     cdef bytes key = PyBytes_FromStringAndSize(NULL, TOKEN_BYTES + length)
@@ -67,7 +70,8 @@ cpdef int shard_of(int64_t token, int shards, int ignore_msb=12) except -1:
 
 
 def key_range(lower=None, upper=None, *, lower_inclusive=True, upper_inclusive=True):
-    """The half-open interval of decorated keys whose tokens lie between two bounds, or None if it is empty.
+    """The half-open interval of decorated keys whose tokens lie between two bounds, or None if it
+    is empty.
 
     A bound of None does not bound; the end b"" of an interval means that it has no end.
     """
@@ -122,7 +126,9 @@ cdef uint64_t murmur3(const unsigned char *data, Py_ssize_t length) noexcept nog
 
 
 cdef inline uint64_t read_tail(const unsigned char *data, Py_ssize_t count) noexcept nogil:
-    """Up to eight bytes, little-endian, each one sign-extended: Cassandra's deviation from Murmur3."""
+    """Up to eight bytes, little-endian, each one sign-extended: Cassandra's deviation from
+    Murmur3.
+    """
     cdef uint64_t result = 0
     cdef Py_ssize_t i
     for i in range(count):

@@ -2,7 +2,6 @@ from typing import Any
 
 from cql.types.catalog import CqlType
 
-
 class FetchedRow:
     key: bytes
     clustering: bytes

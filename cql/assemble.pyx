@@ -7,8 +7,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 from libc.stdint cimport uint64_t
-from storage.cell cimport COUNTER_SHARD_BYTES
-from storage.row cimport CellCursor
+from storage.row cimport COUNTER_SHARD_BYTES, CellCursor
 
 from cql.types.catalog import ListType, MapType, SetType
 from cql.types.ordering import compare, is_memcmp

@@ -21,27 +21,27 @@ cdef int64_t EXPIRY_MAX = 0xFFFFFFFE
 cdef class Slot:
     """Where one value of a statement comes from."""
 
-    def __init__(self, object type, int source, int index, object constant, object compute):
-        self.type = type
+    def __init__(self, object cql_type, int source, int index, object constant, object compute):
+        self.type = cql_type
         self.source = source
         self.index = index
         self.constant = constant
         self.compute = compute
 
     @staticmethod
-    def of_constant(object type, object value):
+    def of_constant(object cql_type, object value):
         """A slot whose value is known."""
-        return Slot(type, CONSTANT, -1, value, None)
+        return Slot(cql_type, CONSTANT, -1, value, None)
 
     @staticmethod
-    def of_marker(object type, int index):
+    def of_marker(object cql_type, int index):
         """A slot filled by the bind marker `index`."""
-        return Slot(type, MARKER, index, None, None)
+        return Slot(cql_type, MARKER, index, None, None)
 
     @staticmethod
-    def of_expression(object type, object compute):
+    def of_expression(object cql_type, object compute):
         """A slot computed from the binding."""
-        return Slot(type, COMPUTED, -1, None, compute)
+        return Slot(cql_type, COMPUTED, -1, None, compute)
 
     @property
     def is_constant(self):

@@ -10,7 +10,7 @@ cdef class Link:
     cdef uint64_t next_id               # of our next request
     cdef uint64_t ready_before          # requests below this id may be given to the kernel
     cdef uint64_t sent_before           # requests below this id may have left the process
-    cdef char *out                      # bytes not yet given to the kernel, from out_start to out_end
+    cdef char *out                      # bytes not yet in the kernel, from out_start to out_end
     cdef Py_ssize_t out_start
     cdef Py_ssize_t out_ready           # bytes before this one may be given to the kernel now
     cdef Py_ssize_t out_end
@@ -26,7 +26,7 @@ cdef class Link:
     # Gives the kernel what is ready: 1 if all is gone, 0 if it takes no more. OSError if the
     # other end is gone.
     cdef int send(self) except -1
-    # Takes what has come: the bytes read, 0 at the end of the stream, -2 if there is nothing. OSError.
+    # Takes what has come: the bytes read, 0 at the end of the stream, -2 if there is nothing.
     cdef Py_ssize_t receive(self) except -1
     # Makes room for `size` bytes from in_start on. MemoryError.
     cdef int reserve_in(self, Py_ssize_t size) except -1
@@ -38,7 +38,7 @@ cdef class Mesh:
     cdef readonly uint64_t writes       # calls of the kernel's send
     cdef readonly uint64_t frames_received
     cdef object loop
-    cdef object before_flush            # called before anything is sent; if it raises, nothing is sent ever again
+    cdef object before_flush            # called before sending; if it raises, nothing is sent again
     cdef object encode_fault
     cdef object decode_fault
     cdef dict links                     # shard -> Link, in order of arrival

@@ -194,7 +194,9 @@ cdef class Mesh:
             raise ShardDown(shard, False)
         if (len(link.pending) >= self.calls_max
                 or link.out_end - link.out_start + len(payload) > self.queue_bytes_max):
-            raise Overloaded(f"shard {shard} has {len(link.pending)} requests of shard {self.shard} to answer")
+            raise Overloaded(
+                f"shard {shard} has {len(link.pending)} requests of shard {self.shard} to answer"
+            )
         future = self.loop.create_future()
         link.put(REQUEST, kind, link.next_id, payload)
         link.pending[link.next_id] = future

@@ -198,7 +198,10 @@ def _change_fields(change: SchemaChange | None) -> list[str] | None:
 
 
 def _change_from(fields: list[str] | None) -> SchemaChange | None:
-    return None if fields is None else SchemaChange(*fields)
+    if fields is None:
+        return None
+    change, target, keyspace, name = fields
+    return SchemaChange(change, target, keyspace, name)
 
 
 def _encode_result(result: Result) -> bytes:

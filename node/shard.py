@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cluster.batch import LAYOUT as BATCHLOG_LAYOUT
 from cluster.coordinator import Coordinator
@@ -306,8 +306,8 @@ class Shard:
         if self.clients is not None:
             self.clients.tick(now)
 
-    def _due(self) -> list[object]:
-        return self.engine.background(self._world.clock.wall_s())  # type: ignore[return-value]
+    def _due(self) -> list[Coroutine[Any, Any, None]]:
+        return self.engine.background(self._world.clock.wall_s())
 
     # Tables about this shard.
 
@@ -319,7 +319,7 @@ class Shard:
         config = self._world.config
         return [
             (name, str(getattr(config, name)))
-            for name in sorted(type(config).__slots__)  # type: ignore[attr-defined]
+            for name in sorted(type(config).__slots__)
             if name not in ("warnings", "port_file")
         ]
 

@@ -160,7 +160,7 @@ class Tracer:
 class _NoSession:
     """The session of statements that the node itself sends."""
 
-    keyspace = None
+    keyspace: str | None = None
 
 
 _NO_SESSION: Final = _NoSession()

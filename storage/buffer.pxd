@@ -4,9 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from storage.coding cimport (
-    UVARINT_MAX, get_i64, get_u16, get_u32, get_uvarint, put_i64, put_u16, put_u32, put_uvarint,
-)
+from storage cimport coding
 
 
 @cython.final
@@ -37,25 +35,25 @@ cdef class Writer:
 
     cdef inline int put_u16(self, uint16_t value) except -1:
         self.reserve(2)
-        put_u16(self.data + self.size, value)
+        coding.put_u16(self.data + self.size, value)
         self.size += 2
         return 0
 
     cdef inline int put_u32(self, uint32_t value) except -1:
         self.reserve(4)
-        put_u32(self.data + self.size, value)
+        coding.put_u32(self.data + self.size, value)
         self.size += 4
         return 0
 
     cdef inline int put_i64(self, int64_t value) except -1:
         self.reserve(8)
-        put_i64(self.data + self.size, value)
+        coding.put_i64(self.data + self.size, value)
         self.size += 8
         return 0
 
     cdef inline int put_uvarint(self, uint64_t value) except -1:
-        self.reserve(UVARINT_MAX)
-        self.size += put_uvarint(self.data + self.size, value)
+        self.reserve(coding.UVARINT_MAX)
+        self.size += coding.put_uvarint(self.data + self.size, value)
         return 0
 
     cdef inline int put_raw(self, const void* data, Py_ssize_t size) except -1:
@@ -99,21 +97,21 @@ cdef class Reader:
     cdef inline int u16(self) except -1:
         self.need(2)
         self.at += 2
-        return get_u16(self.at - 2)
+        return coding.get_u16(self.at - 2)
 
     cdef inline int64_t u32(self) except -1:
         self.need(4)
         self.at += 4
-        return get_u32(self.at - 4)
+        return coding.get_u32(self.at - 4)
 
     cdef inline int64_t i64(self) except? -1:
         self.need(8)
         self.at += 8
-        return get_i64(self.at - 8)
+        return coding.get_i64(self.at - 8)
 
     cdef inline uint64_t uvarint(self) except? 0xFFFFFFFFFFFFFFFF:
         cdef uint64_t value = 0
-        cdef int size = get_uvarint(self.at, self.end, &value)
+        cdef int size = coding.get_uvarint(self.at, self.end, &value)
         if size == 0:
             self.fail("a varint is malformed")
         self.at += size

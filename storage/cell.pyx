@@ -3,7 +3,7 @@
 The layout is in docs/formats/row.md; what the parts mean together is `storage.row`'s business.
 """
 
-from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from storage.buffer cimport Writer

@@ -27,6 +27,9 @@ class MemoryDisk:
         """Which back-end this is."""
         return "memory"
 
+    def stop(self) -> None:
+        """Does nothing: there are no threads to end."""
+
     async def open(self, path: str, mode: OpenMode) -> "MemoryFile":
         """Open a file; see `OpenMode`."""
         path = normpath(path)

@@ -10,7 +10,7 @@ as the allocator rounds it, plus entries of dicts and lists at their mean fill. 
 with the truth.
 """
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t
 
 from storage.merge cimport Chunk, clip, insert_tombstone
 from storage.mutation cimport ITEM_ROW, Item, ItemScan, Mutation, next_item
@@ -219,7 +219,7 @@ cdef class Memtable:
         """Asserts the invariants; slow."""
         self.order.check()
         assert self.keys() == sorted(self.partitions), "the order holds every key once"
-        for key, found in self.partitions.items():
+        for found in self.partitions.values():
             if isinstance(found, bytes):
                 assert not self.has_clustering, "a mere row has no clustering"
             else:

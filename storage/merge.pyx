@@ -7,7 +7,7 @@ after the other and covered by the runs' tombstones, so memory is bounded by one
 
 from typing import Protocol
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 
 from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
 from storage.row cimport ColumnSet, live_row, merge_pair, purge_row, shadow_row
@@ -33,13 +33,13 @@ cdef class Chunk:
 
     def __init__(
         self, bytes start not None, bytes end not None, list clusterings not None,
-        list rows not None, list tombstones not None=[],
+        list rows not None, list tombstones=None,
     ):
         self.start = start
         self.end = end
         self.clusterings = clusterings
         self.rows = rows
-        self.tombstones = tombstones
+        self.tombstones = [] if tombstones is None else tombstones
 
     def check(self) -> None:
         """Asserts everything that the merge relies on."""

@@ -11,7 +11,7 @@ Therefore equal content is equal bytes, and merging is commutative, associative 
 Timestamps lie above -2^63, which stands for "never deleted".
 """
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t
 from libc.string cimport memcmp
 
 from storage.buffer cimport Writer

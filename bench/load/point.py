@@ -5,8 +5,8 @@
 The client speaks the protocol itself, with frames made beforehand, so that on two cores the server
 is what is measured: the node's shard is pinned to core 0, the client to core 1. The table is
 cassandra-stress's: one blob key, five text columns of 34 bytes. CPU is what the kernel charges the
-node's processes (user and system) while the load runs. With `--host H --port P --pid N` it measures a
-server that runs already, Cassandra included.
+node's processes (user and system) while the load runs. With `--host H --port P --pid N` it measures
+a server that runs already, Cassandra included.
 """
 
 from __future__ import annotations

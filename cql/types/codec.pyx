@@ -1,9 +1,11 @@
 """Values to wire bytes and back, and the check that bytes are a value of a type.
 
-Zero bytes are a value of their own ("empty", not null) for most types of a fixed length; `EMPTY` stands for it in Python.
-Python values are: int for the integer types, date (days since 1970), time (nanoseconds of the day) and timestamp
-(milliseconds); Decimal, float, bool, str, bytes, uuid.UUID, ipaddress addresses and Duration; list for lists, sets (in
-their order) and vectors, a list of pairs for maps, tuple for tuples, dict for user types. None stands for a null field.
+Zero bytes are a value of their own ("empty", not null) for most types of a fixed length; `EMPTY`
+stands for it in Python.
+Python values are: int for the integer types, date (days since 1970), time (nanoseconds of the day)
+and timestamp (milliseconds); Decimal, float, bool, str, bytes, uuid.UUID, ipaddress addresses and
+Duration; list for lists, sets (in their order) and vectors, a list of pairs for maps, tuple for
+tuples, dict for user types. None stands for a null field.
 `encode` takes a dict for a map too.
 """
 
@@ -102,11 +104,13 @@ class Duration(NamedTuple):
     nanoseconds: int
 
 
-# ---------------------------------------------------------------------------------------------------------- validation
+# --------------------------------------------------------------------------------------- validation
 
 
 cpdef int validate(object cql_type, bytes value) except -1:
-    """Returns if `value` is a value of the type, raises InvalidRequest with Cassandra's text if not."""
+    """Returns if `value` is a value of the type, raises InvalidRequest with Cassandra's text if
+    not.
+    """
     cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
     cdef int kind = cql_type.type_id
     if kind == K_TEXT:
@@ -233,11 +237,13 @@ cdef int check_user_type(object user_type, bytes value) except -1:
     return 0
 
 
-# ----------------------------------------------------------------------------------------------------- numbers
+# ------------------------------------------------------------------------------------------ numbers
 
 
 def encode_duration(months, days, nanoseconds):
-    """The bytes of a duration; raises InvalidRequest if the parts are too large or differ in sign."""
+    """The bytes of a duration; raises InvalidRequest if the parts are too large or differ in
+    sign.
+    """
     _check_duration(months, days, nanoseconds)
     return b"".join([encode_unsigned_vint(zigzag(part)) for part in (months, days, nanoseconds)])
 
@@ -272,7 +278,9 @@ def _check_duration(months, days, nanoseconds):
     if not _INT32_MIN <= days <= _INT32_MAX:
         raise InvalidRequest(f"The duration days must be a 32 bits integer but was: {days}")
     if not _INT64_MIN <= nanoseconds <= _INT64_MAX:
-        raise InvalidRequest(f"The duration nanoseconds must be a 64 bits integer but was: {nanoseconds}")
+        raise InvalidRequest(
+            f"The duration nanoseconds must be a 64 bits integer but was: {nanoseconds}"
+        )
     if min(months, days, nanoseconds) < 0 < max(months, days, nanoseconds):
         raise InvalidRequest(
             "The duration months, days and nanoseconds must be all of the same sign "
@@ -282,7 +290,8 @@ def _check_duration(months, days, nanoseconds):
 
 def encode_varint(value):
     """The shortest two's complement, at least one byte."""
-    return value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, "big", signed=True)
+    magnitude = value if value >= 0 else ~value
+    return value.to_bytes(magnitude.bit_length() // 8 + 1, "big", signed=True)
 
 
 def decode_varint(value):
@@ -302,7 +311,7 @@ def decode_decimal(value):
     return decode_varint(value[4:]), struct.unpack_from(">i", value)[0]
 
 
-# ----------------------------------------------------------------------------------------------------- Python values
+# ------------------------------------------------------------------------------------ Python values
 
 
 def encode(cql_type, value):
@@ -312,7 +321,7 @@ def encode(cql_type, value):
         return b""
     try:
         encoder = _ENCODERS.get(cql_type.type_id)
-        result = encoder(cql_type, value) if encoder is not None else _encode_custom(cql_type, value)
+        result = (_encode_custom if encoder is None else encoder)(cql_type, value)
     except (TypeError, ValueError, AttributeError, ArithmeticError, struct.error) as wrong:
         raise InvalidRequest(f"{value!r} is not a value of type {cql_type}: {wrong}") from None
     validate(cql_type, result)
@@ -371,7 +380,8 @@ def _encode_user_type(cql_type, value):
     unknown = set(value) - set(cql_type.field_names)
     if unknown:
         raise ValueError(f"unknown field {min(unknown)}")
-    return pack_tuple(_encode_fields(cql_type.field_types, [value.get(n) for n in cql_type.field_names]))
+    fields = [value.get(name) for name in cql_type.field_names]
+    return pack_tuple(_encode_fields(cql_type.field_types, fields))
 
 
 def _encode_fields(types, values):
@@ -397,7 +407,10 @@ def _decode_custom(cql_type, value):
 def _packer(layout):
     """An encoder and a decoder by a struct's layout."""
     shape = struct.Struct(layout)
-    return (lambda cql_type, value: shape.pack(value)), (lambda cql_type, value: shape.unpack(value)[0])
+    return (
+        lambda cql_type, value: shape.pack(value),
+        lambda cql_type, value: shape.unpack(value)[0],
+    )
 
 
 def _encode_date(cql_type, value):

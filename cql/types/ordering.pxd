@@ -1,10 +1,10 @@
-# Appends the sortable bytes of one value; raises InvalidRequest if the bytes are no value of the type.
+# Appends the sortable bytes of one value; raises InvalidRequest for bytes that are no value.
 cdef int append_component(bytearray target, object cql_type, bytes value) except -1
 
 cdef class ClusteringCodec:
     cdef readonly tuple types         # the types of the clustering columns, in order
     cdef readonly tuple is_reversed   # True where the column is CLUSTERING ORDER BY ... DESC
-    cdef readonly bint is_lossy       # True if decoding gives an equal value, but perhaps other bytes
+    cdef readonly bint is_lossy       # decoding gives an equal value, but perhaps other bytes
 
     # Raises InvalidRequest if a value is no value of its type.
     cpdef bytes encode(self, object values)

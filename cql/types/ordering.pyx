@@ -1,18 +1,21 @@
 """Values to bytes that sort as the values do, and back.
 
-Every value becomes a *component*: a header byte, then a body whose form depends on the type. Components compare as bytes
-exactly as Cassandra compares the values, and none is a prefix of another of its type, so that they can be concatenated.
-The header is EMPTY for a value of zero bytes and VALUE for any other; inside tuples also NULL. A component of a
-descending column has all its bits inverted. Headers are chosen so that neither they nor their inversions are 0x00, 0x01
-or 0xff: what is below keeps those for the ends of ranges.
+Every value becomes a *component*: a header byte, then a body whose form depends on the type.
+Components compare as bytes exactly as Cassandra compares the values, and none is a prefix of
+another of its type, so that they can be concatenated.
+The header is EMPTY for a value of zero bytes and VALUE for any other; inside tuples also NULL. A
+component of a descending column has all its bits inverted. Headers are chosen so that neither they
+nor their inversions are 0x00, 0x01 or 0xff: what is below keeps those for the ends of ranges.
 
 | type | body |
 | --- | --- |
 | tinyint smallint int bigint timestamp | big-endian, sign bit inverted |
 | date, time | as they are |
 | boolean | 0 or 1 |
-| float, double | big-endian; all bits inverted if negative, else the sign bit; every NaN is the same |
-| uuid | version in the first four bits, then time (version 1) or the rest, then the last eight bytes |
+| float, double | big-endian; all bits inverted if negative, else the sign bit; every NaN is the
+same |
+| uuid | version in the first four bits, then time (version 1) or the rest, then the last eight
+bytes |
 | timeuuid | time, then the last eight bytes with their sign bits inverted |
 | varint | length, mirrored if negative, then the shortest two's complement |
 | decimal | sign, exponent, digits without zeros at either end: all inverted if negative |
@@ -21,13 +24,14 @@ or 0xff: what is below keeps those for the ends of ranges.
 | tuple, user type | components of the fields without the nulls at the end, ended by 0x00 |
 | vector | components of the elements |
 
-Where equal values have several forms in bytes, decoding gives the plainest: shortest varint, one NaN, true as 1, all
-fields of a tuple written out. A decimal comes back equal but without its zeros at the end; only that is called lossy.
+Where equal values have several forms in bytes, decoding gives the plainest: shortest varint, one
+NaN, true as 1, all fields of a tuple written out. A decimal comes back equal but without its zeros
+at the end; only that is called lossy.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr
 
 from cql.types.parts cimport (
     pack_collection,
@@ -79,7 +83,8 @@ cdef enum:
 
 cdef enum:
     ESCAPED_ZERO = 0x01
-    # A varint's length up to SHORT_MAX is one byte beside VARINT_MIDDLE; a longer one is four bytes after a mark.
+    # A varint's length up to SHORT_MAX is one byte beside VARINT_MIDDLE; a longer one is four bytes
+    # after a mark.
     VARINT_MIDDLE = 0x80
     SHORT_MAX = 0x70
     LONG_POSITIVE = 0xFE
@@ -104,7 +109,9 @@ cdef class ClusteringCodec:
         self.is_lossy = any(is_lossy(cql_type) for cql_type in self.types)
 
     cpdef bytes encode(self, object values):
-        """The clustering of these values, which may be fewer than the columns: then it is a prefix."""
+        """The clustering of these values, which may be fewer than the columns: then it is a
+        prefix.
+        """
         cdef bytearray target = bytearray()
         cdef Py_ssize_t number = 0, start
         cdef bytes value
@@ -164,17 +171,22 @@ def is_memcmp(cql_type):
 
 
 def is_lossy(cql_type):
-    """True if a value may come back from its component with other bytes that mean something to the client."""
+    """True if a value may come back from its component with other bytes that mean something to the
+    client.
+    """
     return cql_type.type_id == K_DECIMAL or any(is_lossy(part) for part in cql_type.inner())
 
 
 def normalise(cql_type, bytes value):
-    """The same value with the elements of frozen sets and maps, at any depth, in order and once (the last one wins)."""
+    """The same value with the elements of frozen sets and maps, at any depth, in order and once
+    (the last one wins).
+    """
     cdef int kind = cql_type.type_id
     if not has_order_inside(cql_type) or not value:
         return value
     if kind == K_LIST:
-        return pack_collection([normalise(cql_type.element, p) for p in split_collection(value, 1, kind)])
+        parts = split_collection(value, 1, kind)
+        return pack_collection([normalise(cql_type.element, part) for part in parts])
     if kind == K_SET:
         elements = {}
         for part in split_collection(value, 1, kind):
@@ -184,7 +196,8 @@ def normalise(cql_type, bytes value):
     if kind == K_MAP:
         return normalise_map(cql_type, value)
     if kind == K_CUSTOM:
-        return pack_vector(cql_type, [normalise(cql_type.element, p) for p in unpack_vector(cql_type, value)])
+        parts = unpack_vector(cql_type, value)
+        return pack_vector(cql_type, [normalise(cql_type.element, part) for part in parts])
     types = cql_type.inner()
     fields = split_tuple(cql_type, value)
     return pack_tuple([None if f is None else normalise(t, f) for t, f in zip(types, fields)])
@@ -200,12 +213,14 @@ cdef bytes normalise_map(object cql_type, bytes value):
     return pack_collection(ordered, len(entries))
 
 
-cdef bint has_order_inside(object cql_type):
+cdef bint has_order_inside(object cql_type) except -1:
     cdef int kind = cql_type.type_id
-    return kind == K_SET or kind == K_MAP or any([has_order_inside(part) for part in cql_type.inner()])
+    if kind == K_SET or kind == K_MAP:
+        return True
+    return any([has_order_inside(part) for part in cql_type.inner()])
 
 
-# ------------------------------------------------------------------------------------------------------------- encoding
+# ----------------------------------------------------------------------------------------- encoding
 
 
 cdef int append_component(bytearray target, object cql_type, bytes value) except -1:
@@ -323,7 +338,11 @@ cdef inline uint64_t version_first(uint64_t high) noexcept nogil:
 
 
 cdef inline uint64_t version_back(uint64_t ordered) noexcept nogil:
-    return ((ordered >> 48) & 0xF000ULL) | ((ordered & 0x0FFFFFFFFFFFF000ULL) << 4) | (ordered & 0xFFFULL)
+    return (
+        ((ordered >> 48) & 0xF000ULL)
+        | ((ordered & 0x0FFFFFFFFFFFF000ULL) << 4)
+        | (ordered & 0xFFFULL)
+    )
 
 
 cdef int append_float(bytearray target, int kind, bytes value) except -1:
@@ -381,7 +400,8 @@ cdef int append_decimal(bytearray target, bytes value) except -1:
     start = len(target)
     target.append(DECIMAL_POSITIVE)
     append_uint64(target, <uint64_t><int64_t>exponent ^ SIGN64)
-    target += bytes([_CODE_OF_DIGITS + int(digits[at : at + 2].ljust(2, "0")) for at in range(0, len(digits), 2)])
+    pairs = [digits[at : at + 2].ljust(2, "0") for at in range(0, len(digits), 2)]
+    target += bytes([_CODE_OF_DIGITS + int(pair) for pair in pairs])
     target.append(H_END)
     if unscaled < 0:
         invert(target, start)
@@ -402,7 +422,7 @@ cdef int invert(bytearray target, Py_ssize_t start) except -1:
     return 0
 
 
-# ------------------------------------------------------------------------------------------------------------- decoding
+# ----------------------------------------------------------------------------------------- decoding
 
 
 cdef class _ComponentReader:
@@ -464,7 +484,10 @@ cdef class _ComponentReader:
         if kind == K_CUSTOM and not isinstance(cql_type, VectorType):
             return self.read_escaped()
         if kind == K_CUSTOM:
-            return pack_vector(cql_type, [self.read_component(cql_type.element) for _ in range(cql_type.dimension)])
+            element, dimension = cql_type.element, cql_type.dimension
+            return pack_vector(
+                cql_type, [self.read_component(element) for _ in range(dimension)]
+            )
         if kind in (K_TUPLE, K_USER):
             return self.read_fields(cql_type.inner())
         if kind == K_MAP:
@@ -539,16 +562,17 @@ cdef class _ComponentReader:
         return value.translate(_INVERTED)
 
     cdef bytes read_varint(self):
-        cdef int mark = self.next_byte()
+        cdef int count, mark = self.next_byte()
         cdef bytes length
         if mark == LONG_POSITIVE or mark == 0xFF - LONG_POSITIVE:
             length = self.take(4)
             if mark != LONG_POSITIVE:
                 length = length.translate(_INVERTED)
             return self.take(int.from_bytes(length, "big"))
-        if mark == VARINT_MIDDLE or not VARINT_MIDDLE - SHORT_MAX <= mark <= VARINT_MIDDLE + SHORT_MAX:
+        count = abs(mark - VARINT_MIDDLE)
+        if not 0 < count <= SHORT_MAX:
             raise damaged()
-        return self.take(mark - VARINT_MIDDLE if mark > VARINT_MIDDLE else VARINT_MIDDLE - mark)
+        return self.take(count)
 
     cdef bytes read_decimal(self):
         cdef int sign = self.next_byte()
@@ -599,7 +623,7 @@ cdef object damaged():
 _INVERTED = bytes(255 - byte for byte in range(256))
 
 
-# ------------------------------------------------------------------------------------------------------------- integers
+# ----------------------------------------------------------------------------------------- integers
 
 
 cdef inline uint64_t read_uint64(const unsigned char *data) noexcept nogil:

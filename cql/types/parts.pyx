@@ -1,6 +1,7 @@
 """Values made of values, packed and unpacked: collections, tuples, vectors and partition keys.
 
-Only lengths and counts are looked at here; whether a part is a value of its type is `codec`'s question.
+Only lengths and counts are looked at here; whether a part is a value of its type is `codec`'s
+question.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -25,7 +26,9 @@ cdef enum:
 
 
 cpdef bytes pack_collection(object values, Py_ssize_t count=-1):
-    """The bytes of a list or set of these elements; for a map give key, value, key, value... and the number of entries."""
+    """The bytes of a list or set of these elements; for a map give key, value, key, value... and
+    the number of entries.
+    """
     cdef Py_ssize_t total = LENGTH_BYTES
     cdef bytes part
     for part in values:
@@ -122,7 +125,8 @@ cdef list split_tuple(object cql_type, bytes value):
     count = len(cql_type.elements if isinstance(cql_type, TupleType) else cql_type.field_types)
     while at < size and number < count:
         if size - at < LENGTH_BYTES:
-            raise InvalidRequest(f"Not enough bytes to read size of {field_title(cql_type, number)}")
+            title = field_title(cql_type, number)
+            raise InvalidRequest(f"Not enough bytes to read size of {title}")
         length = read_int32(data + at)
         at += LENGTH_BYTES
         if length > size - at:
@@ -188,7 +192,9 @@ cpdef list unpack_vector(object vector_type, bytes value):
 
 
 def pack_key(components):
-    """The serialized partition key: the bytes of its only component, or all with lengths and end marks."""
+    """The serialized partition key: the bytes of its only component, or all with lengths and end
+    marks.
+    """
     if len(components) == 1:
         check_key_length(components[0])
         return components[0]
@@ -208,7 +214,9 @@ cdef int check_key_length(bytes component) except -1:
 
 
 def unpack_key(bytes key, Py_ssize_t count):
-    """The `count` components of a serialized partition key; raises InvalidRequest if it has not that shape."""
+    """The `count` components of a serialized partition key; raises InvalidRequest if it has not
+    that shape.
+    """
     cdef Py_ssize_t at = 0, length
     if count == 1:
         return [key]
@@ -228,7 +236,9 @@ def unpack_key(bytes key, Py_ssize_t count):
 
 
 cdef Py_ssize_t read_unsigned_vint(bytes value, Py_ssize_t at, uint64_t *result) noexcept:
-    """Number of bytes read, 0 if the value is cut. The leading ones of the first byte count the bytes that follow."""
+    """Number of bytes read, 0 if the value is cut. The leading ones of the first byte count the
+    bytes that follow.
+    """
     cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(value)
     cdef Py_ssize_t left = PyBytes_GET_SIZE(value) - at
     cdef int extra = 0, i

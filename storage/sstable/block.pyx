@@ -199,11 +199,11 @@ cdef class Section:
         cdef const uint8_t* row
         cdef const uint8_t* last = NULL
         cdef Py_ssize_t length, row_length, last_length = 0
-        cdef uint32_t i
+        cdef uint32_t _
         cdef list clusterings = []
         cdef list rows = []
         self._skip_tombstones(&source)
-        for i in range(self.row_count):
+        for _ in range(self.row_count):
             clustering = get_span(&source, &length)
             row = get_span(&source, &row_length)
             if source.bad or (

@@ -42,7 +42,9 @@ cdef class Statistics:
         self.tombstones += 1
         return self._saw(timestamp, at)
 
-    def add_partition(self, bytes key not None, deletion: object, bytes static_row not None) -> None:
+    def add_partition(
+        self, bytes key not None, deletion: object, bytes static_row not None
+    ) -> None:
         """Counts a partition which begins, its deletion and its static row."""
         if self.partitions == 0:
             self.first_key = key

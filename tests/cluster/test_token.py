@@ -1,4 +1,4 @@
-"""Tokens, shards and decorated keys are those that Cassandra and the shard-aware drivers compute."""
+"""Tokens, shards and decorated keys are those of Cassandra and of the shard-aware drivers."""
 
 from __future__ import annotations
 

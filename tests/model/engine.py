@@ -1,4 +1,4 @@
-"""The obvious storage engine: a dictionary of rows, as the oracle and as a stand-in for the real one."""
+"""The obvious storage engine, a dictionary of rows: an oracle, and a stand-in for the real one."""
 
 from __future__ import annotations
 
