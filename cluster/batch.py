@@ -1,5 +1,4 @@
-"""Logged batches: all mutations of an acknowledged batch are applied, whatever its coordinator
-does next.
+"""Logged batches: an acknowledged one is applied whole, whatever its coordinator does next.
 
 A batch of one shard is one log record. For a batch of several shards its coordinator first writes
 an entry with all mutations to the batch log, synced, then sends the mutations, and removes the

@@ -1,6 +1,4 @@
-"""`replication = {...}` of a keyspace statement: checked against the datacenters there are, and
-written out.
-"""
+"""`replication = {...}` of a keyspace: checked against the datacenters, and written out."""
 
 from __future__ import annotations
 

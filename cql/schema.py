@@ -1,5 +1,4 @@
-"""Keyspaces, tables and user types: immutable, versioned by their content, changed by JSON-able
-operations.
+"""Keyspaces, tables and user types: immutable, versioned by content, changed by operations.
 
 A schema is a value: `apply` gives a new one and shares what did not change. Operations say the new
 state, not the way to it ("table x is now this"), so applying one twice changes nothing. Every node

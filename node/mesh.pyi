@@ -12,7 +12,7 @@ QUEUE_BYTES_MAX: Final[int]
 
 class Link:
     shard: int
-    def __init__(self, shard: int, sock: socket) -> None: ...
+    def __new__(cls, shard: int, sock: socket) -> Link: ...
 
 class Mesh:
     shard: int
