@@ -1,9 +1,10 @@
 """A real Apache Cassandra on loopback, from its Maven artifacts, to stand beside.
 
-    python bench/compare/cassandra.py       start one, print its address, stop it at Ctrl-C
+    python -m bench.compare.cassandra       start one, print its address, stop it at Ctrl-C
 
-Needs mvn and a JDK 17 (`JAVA_HOME`, or `java` on the path). The jars come from Maven Central once and stay in
-`COMPARE_CACHE` (default: the user's cache directory); `COMPARE_CASSANDRA_JARS` names a directory that has them.
+Needs mvn and a JDK 17 (`JAVA_HOME`, or `java` on the path). The jars come from Maven Central once
+and stay in `COMPARE_CACHE` (default: the user's cache directory); `COMPARE_CASSANDRA_JARS` names a
+directory that has them.
 """
 
 from __future__ import annotations

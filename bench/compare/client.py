@@ -1,7 +1,8 @@
 """A plain client of protocol v4 and v5 which shows answers as they are on the wire.
 
-An answer becomes a JSON-able dictionary in which nothing is interpreted but its structure: values stay
-bytes (hex), types stay the protocol's options. What is opaque by contract (paging states) is only noted as there.
+An answer becomes a JSON-able dictionary in which nothing is interpreted but its structure: values
+stay bytes (hex), types stay the protocol's options. What is opaque by contract (paging states) is
+only noted as there.
 """
 
 from __future__ import annotations
@@ -147,7 +148,11 @@ class Client:
             answer["result_id"] = reader.take(reader.short()).hex()
         flags, count = reader.integer(), reader.integer()
         indexes = [reader.short() for _ in range(reader.integer())]
-        answer["bind"] = {"flags": flags, "key_indexes": indexes, "columns": columns_of(reader, flags, count)}
+        answer["bind"] = {
+            "flags": flags,
+            "key_indexes": indexes,
+            "columns": columns_of(reader, flags, count),
+        }
         answer["result"] = self._metadata(reader)
         return answer
 
@@ -236,7 +241,11 @@ def type_of(reader: Reader) -> Any:
             return [0x21, type_of(reader), type_of(reader)]
         case 0x30:
             name = [reader.string(), reader.string()]
-            return [0x30, *name, [[reader.string(), type_of(reader)] for _ in range(reader.short())]]
+            return [
+                0x30,
+                *name,
+                [[reader.string(), type_of(reader)] for _ in range(reader.short())],
+            ]
         case 0x31:
             return [0x31, [type_of(reader) for _ in range(reader.short())]]
         case kind:

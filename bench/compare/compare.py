@@ -1,10 +1,12 @@
 """Asks Apache Cassandra and Pythia the same and compares their answers, byte by byte.
 
-    python bench/compare/compare.py [--file NAME] [--cassandra HOST:PORT] [--pythia HOST:PORT] [--all]
+    python -m bench.compare.compare [--file NAME] [--cassandra HOST:PORT] [--pythia HOST:PORT]
+                                    [--all]
 
-Without addresses both are started here, on free loopback ports, and stopped at the end. Every file in `statements/` gets a
-keyspace of its own (named like the file) and fresh connections. A difference is explained if `explained.py` names it with
-its reason. Exit code 0: every difference is explained and every explanation is still needed.
+Without addresses both are started here, on free loopback ports, and stopped at the end. Every file
+in `statements/` gets a keyspace of its own (named like the file) and fresh connections. A
+difference is explained if `explained.py` names it with its reason. Exit code 0: every difference is
+explained and every explanation is still needed.
 """
 
 from __future__ import annotations
@@ -18,8 +20,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1]))
-
 from bench.compare.cassandra import Cassandra
 from bench.compare.client import Answer, Client
 from bench.compare.explained import Explanation, explanation_of, unused
@@ -110,14 +110,13 @@ def compare(files: list[Path], cassandra: Address, pythia: Address, *, every: bo
     return unexplained
 
 
-def _report(
-    equal: int, explained: list[tuple[Request, Explanation]], unexplained: int
-) -> None:
+def _report(equal: int, explained: list[tuple[Request, Explanation]], unexplained: int) -> None:
     for reason in dict.fromkeys(reason for _, reason in explained):
         requests = [request for request, used in explained if used is reason]
         print(f"on purpose, {len(requests)} times, {reason.name}: {reason.reason}")
     total = equal + len(explained) + unexplained
-    print(f"{total} requests: {equal} equal, {len(explained)} different on purpose, {unexplained} different")
+    counts = f"{equal} equal, {len(explained)} different on purpose, {unexplained} different"
+    print(f"{total} requests: {counts}")
 
 
 def _address(text: str) -> Address:

@@ -1,6 +1,6 @@
 """What a node costs before anyone uses it: start, memory, CPU.
 
-    python bench/load/idle.py [--shards 1] [--runs 5] [--idle-seconds 10]
+    python -m bench.load.idle [--shards 1] [--runs 5] [--idle-seconds 10]
 
 Start is from the process's start to the first answered query, on an empty directory. Memory is
 PSS and RSS of all processes of the node after the first query; CPU is what they use while idle.
@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.load.point import cpu_seconds
 from tests.harness.node_process import NodeProcess

@@ -1,6 +1,6 @@
 """Single-partition writes and cached reads over the wire: ops/s and server CPU per operation.
 
-    python bench/load/point.py [--shards 1] [--seconds 10] [--in-flight 1 64]
+    python -m bench.load.point [--shards 1] [--seconds 10] [--in-flight 1 64]
 
 The client speaks the protocol itself, with frames made beforehand, so that on two cores the server
 is what is measured: the node's shard is pinned to core 0, the client to core 1. The table is
@@ -13,11 +13,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.harness.node_process import NodeProcess
 from tests.harness.wire import WireClient, execute_frame, spread_key

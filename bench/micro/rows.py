@@ -1,15 +1,12 @@
 """Micro-benchmark of rows and memtables: operations per second on this core.
 
-Run from the root of a built tree: `python bench/micro/rows.py [operations]`.
+Run from the root of a built tree: `python -m bench.micro.rows [operations]`.
 """
 
 import random
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from storage.memtable import Memtable
 from storage.merge import PageMerge

@@ -5,13 +5,9 @@ python -m bench.micro.statements
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from cluster.consistency import Consistency
 from cql.assemble import Assembler
