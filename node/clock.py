@@ -8,37 +8,47 @@ of a node ever make the same one: shard i of n only makes timestamps that are i 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from cql.moment import Moment
 
 
 class Clock:
-    """Reads the time for one shard."""
+    """Reads the time for one shard. What it reads are the arguments: the OS, or a simulation."""
 
-    __slots__ = ("_last_us", "_shard", "_shards")
+    __slots__ = ("_last_us", "_monotonic", "_shard", "_shards", "_time_ns")
 
-    def __init__(self, shard: int, shards: int, not_before_us: int = 0) -> None:
+    def __init__(
+        self,
+        shard: int,
+        shards: int,
+        not_before_us: int = 0,
+        monotonic: Callable[[], float] = time.monotonic,
+        time_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         assert 0 <= shard < shards, "a shard's number lies below the number of shards"
+        self._monotonic = monotonic
+        self._time_ns = time_ns
         self._shard = shard
         self._shards = shards
         self._last_us = not_before_us
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return time.monotonic()
+        return self._monotonic()
 
     def wall_s(self) -> int:
         """Seconds since 1970."""
-        return int(time.time())
+        return self._time_ns() // 1_000_000_000
 
     def next_timestamp_us(self) -> int:
         """A write timestamp that is larger than every one made before."""
-        return self._next(time.time_ns() // 1000)
+        return self._next(self._time_ns() // 1000)
 
     def moment(self) -> Moment:
         """All three clocks for one request."""
-        wall_ns = time.time_ns()
-        return Moment(time.monotonic(), self._next(wall_ns // 1000), wall_ns // 1_000_000_000)
+        wall_ns = self._time_ns()
+        return Moment(self._monotonic(), self._next(wall_ns // 1000), wall_ns // 1_000_000_000)
 
     def keep_after(self, timestamp_us: int) -> None:
         """Makes no timestamp up to this one: what an earlier life of the node has used."""

@@ -142,6 +142,11 @@ class Shard:
         self.clients: Clients | None = None
         self._lists_shard_aware_port = world.shard_aware_port is not None
 
+    @property
+    def schema(self) -> Schema:
+        """What this shard takes for the schema now."""
+        return self._holder.current
+
     # Life and death.
 
     async def open_schema(self) -> None:

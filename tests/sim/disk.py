@@ -151,6 +151,20 @@ class SimulatedDisk:
         """Give the names of all files."""
         return sorted(self._names)
 
+    def unlock(self, directory: str) -> None:
+        """The process that had taken a directory is dead."""
+        self._locks.discard(normpath(directory))
+
+    def forgive(self) -> None:
+        """A new process may sync files whose sync has failed; what that lost stays lost."""
+        for inode in self._names.values():
+            inode.failed_sync = False
+
+    @property
+    def bytes_used(self) -> int:
+        """How much the files take."""
+        return sum(len(inode.content) for inode in self._names.values())
+
     def overwrite(self, path: str, offset: int, data: bytes) -> None:
         """Damage a file, durably."""
         inode = self._names[normpath(path)]

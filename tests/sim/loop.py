@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from random import Random
 from typing import Any, TypeVar
 
+from tests.sim.process import Process, process_of
+
 T = TypeVar("T")
+
+EVENTS_KEPT = 400
+"""The last events of the trace, for the report of a failure."""
+
+BURIAL_ROUNDS_MAX = 10
 
 
 class Deadlock(AssertionError):
@@ -35,7 +44,10 @@ class _VirtualSelector:
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
-    """The scheduler and the clock of a simulation. `trace` tells two runs apart by a hash."""
+    """The scheduler and the clock of a simulation. `trace` tells two runs apart by a hash.
+
+    What belongs to a process that is dead does not run any more; see tests/sim/process.
+    """
 
     def __init__(self, seed: int = 0) -> None:
         self._virtual_s = 1000.0
@@ -44,8 +56,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._clock_resolution = 1e-9
         self.random = Random(seed)
         self._trace = hashlib.blake2b(digest_size=16)
+        self.events: deque[str] = deque(maxlen=EVENTS_KEPT)
+        self.traced = 0
+        self.processes: list[Process] = []
         self.errors: list[dict[str, Any]] = []
-        self.set_exception_handler(lambda _, context: self.errors.append(context))
+        self.set_exception_handler(self._note_error)
 
     def time(self) -> float:
         return self._virtual_s
@@ -57,11 +72,36 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def trace(self, event: str) -> None:
         """Add an event to the hash of this run."""
-        self._trace.update(f"{self._virtual_s:.9f} {event}\n".encode())
+        line = f"{self._virtual_s:.9f} {event}"
+        self._trace.update(line.encode() + b"\n")
+        self.events.append(line)
+        self.traced += 1
 
     def trace_hash(self) -> str:
         """What two runs of the same seed have in common."""
         return self._trace.hexdigest()
+
+    def process(self, name: str) -> Process:
+        """A new process."""
+        self.processes.append(Process(name))
+        return self.processes[-1]
+
+    def call_soon(
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        """See asyncio."""
+        return super().call_soon(_guarded(callback, context), *args, context=context)
+
+    def call_at(
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """See asyncio."""
+        return super().call_at(when, _guarded(callback, context), *args, context=context)
+
+    def _note_error(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody handled is an error, unless it is what the dead have left."""
+        if not any(process.is_buried for process in self.processes):
+            self.errors.append(context)
 
     def _process_events(self, event_list: list[Any]) -> None:
         assert not event_list
@@ -76,13 +116,42 @@ def simulate(main: Callable[[SimulatedLoop], Coroutine[Any, Any, T]], seed: int 
     asyncio.set_event_loop(loop)
     try:
         result = loop.run_until_complete(main(loop))
-        leftover = [task for task in asyncio.all_tasks(loop) if not task.done()]
-        for task in leftover:
-            task.cancel()
-        if leftover:
-            loop.run_until_complete(asyncio.gather(*leftover, return_exceptions=True))
+        assert not loop.errors, loop.errors
+        _end(loop)
         assert not loop.errors, loop.errors
         return result
     finally:
+        _end(loop)
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def _end(loop: SimulatedLoop) -> None:
+    """Cancel what is left, in the processes that died before too."""
+    for process in loop.processes:
+        process.is_buried = True
+        held, process.held = process.held, []
+        for callback, args, context in held:
+            loop.call_soon(callback, *args, context=context)
+    for _ in range(BURIAL_ROUNDS_MAX):
+        leftover = [task for task in asyncio.all_tasks(loop) if not task.done()]
+        if not leftover:
+            return
+        for task in leftover:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*leftover, return_exceptions=True))
+
+
+def _guarded(callback: Callable[..., Any], context: Context | None) -> Callable[..., Any]:
+    """The callback, which does nothing once its process is dead."""
+    process = process_of(context)
+    if process is None:
+        return callback
+
+    def run(*args: Any) -> None:
+        if process.is_buried or not process.is_dead:
+            callback(*args)
+        else:
+            process.held.append((callback, args, copy_context()))
+
+    return run

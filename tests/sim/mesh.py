@@ -1,5 +1,5 @@
 """The messages between the shards of one simulated node: delayed, in order per link, cut by
-death.
+death. As in node/mesh, what a shard says in one turn leaves at its end, after `before_flush`.
 """
 
 from __future__ import annotations
@@ -7,11 +7,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from cluster.errors import Overloaded, ShardDown
 from cluster.messages import decode_fault, encode_fault
 from cluster.transport import Handler
+from tests.sim.process import Process
 
 DELAY_MAX_S = 0.002
 
@@ -29,22 +31,30 @@ class SimulatedMesh:
 
     def endpoint(self, shard: int) -> Endpoint:
         """The port of a shard that starts now; the old one, if any, is dead."""
-        if shard in self.endpoints:
-            self.kill(shard)
         born = Endpoint(self, shard)
-        self.endpoints[shard] = born
-        for other in self._others(shard):
-            other.tell(shard, True)
+        self.attach(born)
         return born
+
+    def attach(self, born: Endpoint) -> None:
+        """Link a shard, whose handlers are registered, with all that live."""
+        if born.shard in self.endpoints:
+            self.kill(born.shard)
+        self.endpoints[born.shard] = born
+        for other in self._others(born.shard):
+            other.tell(born.shard, True)
+            born.tell(other.shard, True)
 
     def kill(self, shard: int) -> None:
         """End a shard: what it has sent may still arrive, nothing arrives at it."""
-        dead = self.endpoints.pop(shard)
+        dead = self.endpoints.pop(shard, None)
+        if dead is None:
+            return
         dead.is_dead = True
         self.trace(f"kill {shard}")
-        for future, _ in dead.pending.values():
-            future.cancel()
-        dead.pending.clear()
+        if dead.process is None:
+            for future, _ in dead.pending.values():
+                future.cancel()
+            dead.pending.clear()
         for other in self._others(shard):
             other.lose(shard)
             other.tell(shard, False)
@@ -59,8 +69,16 @@ class SimulatedMesh:
 class Endpoint:
     """One shard's end of all its links."""
 
-    def __init__(self, mesh: SimulatedMesh, shard: int) -> None:
+    def __init__(
+        self,
+        mesh: SimulatedMesh,
+        shard: int,
+        process: Process | None = None,
+        before_flush: Callable[[], None] = lambda: None,
+    ) -> None:
         self.mesh = mesh
+        self.process = process
+        self.before_flush = before_flush
         self.shard = shard
         self.is_dead = False
         self.calls_max = 1 << 30
@@ -68,7 +86,9 @@ class Endpoint:
         self._handlers: dict[int, Handler] = {}
         self._listeners: list[Callable[[int, bool], None]] = []
         self._last: dict[Endpoint, float] = {}
+        self._outbox: list[tuple[Endpoint, Callable[[], None]]] = []
         self._next = 0
+        self._sent_before = 0
 
     def register(self, kind: int, handler: Handler) -> None:
         assert kind not in self._handlers, "one handler per kind"
@@ -82,13 +102,14 @@ class Endpoint:
 
     def tell(self, shard: int, is_alive: bool) -> None:
         for listener in self._listeners:
-            listener(shard, is_alive)
+            self._as_process(listener, shard, is_alive)
 
     def lose(self, shard: int) -> None:
         for number in [n for n, (_, target) in self.pending.items() if target == shard]:
             future, _ = self.pending.pop(number)
             if not future.done():
-                future.set_exception(ShardDown(shard, was_sent=True))
+                was_sent = number < self._sent_before
+                self._as_process(future.set_exception, ShardDown(shard, was_sent=was_sent))
 
     def call(self, shard: int, kind: int, payload: bytes) -> asyncio.Future[bytes]:
         assert shard != self.shard, "a shard does not call itself"
@@ -106,11 +127,37 @@ class Endpoint:
         return future
 
     def _deliver(self, target: Endpoint, arrive: Callable[[], None]) -> None:
+        self._outbox.append((target, arrive))
+        if self.process is None:
+            # A shard without turns of its own: what it says leaves at once.
+            self._flush()
+        elif len(self._outbox) == 1:
+            self.mesh.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """The end of a turn."""
+        self.before_flush()
+        self._sent_before = self._next
         loop = self.mesh.loop
-        at = loop.time() + self.mesh.delay(self.shard, target.shard)
-        at = max(at, self._last.get(target, 0.0))
-        self._last[target] = at
-        loop.call_at(at, lambda: None if target.is_dead else arrive())
+        outbox, self._outbox = self._outbox, []
+        for target, arrive in outbox:
+            at = loop.time() + self.mesh.delay(self.shard, target.shard)
+            at = max(at, self._last.get(target, 0.0))
+            self._last[target] = at
+            loop.call_at(at, target._arrived, arrive, context=target._context())
+
+    def _arrived(self, arrive: Callable[[], None]) -> None:
+        if not self.is_dead:
+            arrive()
+
+    def _context(self) -> Context | None:
+        return None if self.process is None else self.process.context
+
+    def _as_process(self, function: Callable[..., None], *arguments: object) -> None:
+        if self.process is None:
+            function(*arguments)
+        else:
+            self.process.run(function, *arguments)
 
     def _receive(self, source: Endpoint, number: int, kind: int, payload: bytes) -> None:
         try:
