@@ -22,7 +22,7 @@ check: build
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/cython-lint --max-line-length=100 node cql cluster storage
+	$(BIN)/cython-lint node cql cluster storage
 	$(BIN)/python tests/house/stubs.py
 	$(BIN)/python -m pytest tests/house
 

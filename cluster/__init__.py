@@ -1,1 +1,1 @@
-"""Whose data it is: tokens, ring, replicas, gossip."""
+"""Whose data it is: tokens, ring, replicas, order of schema changes."""

@@ -63,6 +63,9 @@ cdef class Slot:
         return self.compute(binding)
 
 
+# Hot path: all that follows runs once per statement, or once per value of it.
+
+
 cdef class Binding:
     """The values of one execution and the instant at which they are written."""
 

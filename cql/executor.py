@@ -203,7 +203,7 @@ class Executor:
         )
 
     def execute(self, request: Execute, session: Session, moment: Moment) -> Answer:
-        """Run a prepared statement."""
+        """Hot path: run a prepared statement."""
         statement = self._prepared.get(request.id)
         plan, options = statement.plan, request.options
         values = options.values

@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
 from bench.compare.cassandra import Cassandra
 from bench.compare.client import Answer, Client
 from bench.compare.explained import Explanation, explanation_of, unused
@@ -27,6 +26,7 @@ from bench.compare.script import Request, read_script, run
 from tests.harness.node_process import NodeProcess
 
 Address = tuple[str, int]
+HERE = Path(__file__).resolve().parent
 FACTS = ("kind", "code", "message", "columns", "flags", "rows", "warnings")
 
 

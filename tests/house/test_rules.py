@@ -42,10 +42,26 @@ WORLD = {
     "tempfile": set(),
 }
 """Modules that reach for the world, and the floors or rooms which may import them."""
-UNSAFE = re.compile(r"\b(pickle|marshal|shelve)\b|(?<![\w.])(eval|exec)\(|shell=True|yaml\.load\(")
+UNSAFE = re.compile(
+    r"^\s*(?:import|from) (?:pickle|marshal|shelve)\b|(?<![\w.])(?:eval|exec)\(|shell=True"
+    r"|os\.(?:system|popen)\(|yaml\.load\(",
+    re.MULTILINE,
+)
+"""Imports and calls, not words: `marshal` is also a part of the Java names of CQL types."""
 MACHINE = re.compile(r"(?<![\w.])/(?:home|work|Users|root)/")
 UNFINISHED = re.compile(r"\b(FIXME|TODO|XXX)\b")
 WAITING = re.compile(r"create_task\(|ensure_future\(|asyncio\.timeout|call_later\(|wait_for\(")
+
+
+HOT_ROOMS = (
+    "node/connection",
+    "node/dispatch",
+    "cql/executor",
+    "cql/bind",
+    "cluster/coordinator",
+    "storage/engine",
+)
+"""The rooms that every prepared statement on one partition passes."""
 
 
 def _each(*suffixes: str) -> list[object]:
@@ -63,7 +79,7 @@ def test_imports_point_down_and_through_doors(source: object) -> None:
             continue
         if order.index(floor) < order.index(source.floor):  # type: ignore[attr-defined]
             wrong.append(f"{imported} lies above")
-        elif source.room != "node/shard" and not _is_door(rooms, imported):  # type: ignore[attr-defined]
+        elif source.room != tree.JOINER and not _is_door(rooms, imported):  # type: ignore[attr-defined]
             wrong.append(f"{imported} is not a door")
     assert not wrong
 
@@ -149,21 +165,39 @@ def test_nothing_unsafe_unfinished_or_local_is_in_the_tree(source: object) -> No
 
 @pytest.mark.parametrize("source", _each(".py", ".pyx"))
 def test_the_hot_path_starts_no_task_and_no_timer(source: object) -> None:
-    in_hot_path = False
-    wrong = []
-    for line in source.text.splitlines():  # type: ignore[attr-defined]
-        if line.strip().startswith("# Hot path"):
-            in_hot_path = True
-        elif line.strip().startswith("# End of the hot path"):
-            in_hot_path = False
-        elif in_hot_path and WAITING.search(line):
-            wrong.append(line.strip())
-    assert wrong == []
+    hot = _hot_lines(source.text)  # type: ignore[attr-defined]
+    assert [line for line in hot if WAITING.search(line)] == []
+
+
+@pytest.mark.parametrize("room", HOT_ROOMS)
+def test_a_room_of_the_hot_path_marks_it(room: str) -> None:
+    (source,) = (s for s in tree.sources(".py", ".pyx") if s.room == room)
+    assert any(True for _ in _hot_lines(source.text))
+
+
+def _hot_lines(text: str) -> Iterator[str]:
+    """Lines from `# Hot path` to `# End of the hot path` or the end of the file, and those of a
+    function whose docstring begins with "Hot path".
+    """
+    in_section, function_indent = False, -1
+    for line in text.splitlines():
+        bare = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if bare.startswith("# Hot path"):
+            in_section = True
+        elif bare.startswith("# End of the hot path"):
+            in_section = False
+        elif bare.startswith('"""Hot path'):
+            function_indent = indent
+        elif bare and indent < function_indent:
+            function_indent = -1
+        if in_section or function_indent >= 0:
+            yield bare
 
 
 @pytest.mark.parametrize("source", [s for s in _each(".py") if "__init__" in s.id])  # type: ignore[attr-defined]
 def test_an_init_file_holds_a_docstring_and_nothing_else(source: object) -> None:
-    if source.room == "node/launcher/__init__":  # type: ignore[attr-defined]
+    if source.room == tree.LAUNCHER:  # type: ignore[attr-defined]
         pytest.skip("the launcher is the package that a wheel installs, and this file is its room")
     body = ast.parse(source.text).body  # type: ignore[attr-defined]
     assert len(body) == 1 and isinstance(body[0], ast.Expr)
@@ -172,7 +206,7 @@ def test_an_init_file_holds_a_docstring_and_nothing_else(source: object) -> None
 @pytest.mark.parametrize("source", _each(".py", ".pyx"))
 def test_a_room_stands_in_the_architecture_with_its_purpose(source: object) -> None:
     name = source.room  # type: ignore[attr-defined]
-    if name.endswith("__init__") and name != "node/launcher/__init__":
+    if name.endswith("__init__") and name != tree.LAUNCHER:
         return
     listed = tree.listed_rooms()
     assert name in listed, "docs/architecture.md does not list this room"
@@ -185,6 +219,12 @@ def test_the_architecture_lists_only_rooms_that_exist() -> None:
     assert [name for name in tree.listed_rooms() if name not in existing] == []
 
 
+def test_every_door_is_used_by_another_floor() -> None:
+    users = tree.users_of_rooms()
+    doors = {name for name, room in tree.listed_rooms().items() if room.is_door}
+    assert sorted(doors - users.keys() - tree.BUILT_BY_THE_JOINER) == []
+
+
 @pytest.mark.parametrize("source", _each(".pyx"))
 def test_a_compiled_room_has_its_struct_and_its_face(source: object) -> None:
     missing = [s for s in (".pxd", ".pyi") if not source.path.with_suffix(s).exists()]  # type: ignore[attr-defined]
@@ -193,23 +233,27 @@ def test_a_compiled_room_has_its_struct_and_its_face(source: object) -> None:
 
 @pytest.mark.parametrize("source", _each(".pyx", ".pxd"))
 def test_every_c_function_says_how_it_fails(source: object) -> None:
-    pattern = re.compile(
-        r"^\s*cdef (?:inline )?(?!class\b|enum\b|struct\b|extern\b|union\b)(.+\))\s*:?\s*$"
-    )
     wrong = []
-    for line in source.text.splitlines():  # type: ignore[attr-defined]
-        match = pattern.match(line)
-        if match and "=" not in match.group(1).split("(")[0] and _returns_a_c_value(match.group(1)):
-            wrong.append(line.strip())
+    for match in _C_SIGNATURE.finditer(source.text):  # type: ignore[attr-defined]
+        result, after = match.group("result"), match.group("after")
+        if _is_a_c_value(result) and not re.search(r"\b(noexcept|except)\b", after):
+            wrong.append(match.group(0).strip())
     assert wrong == []
 
 
-def _returns_a_c_value(signature: str) -> bool:
+_C_SIGNATURE = re.compile(
+    r"^ *cp?def +(?:inline +)?(?!class\b|enum\b|struct\b|extern\b|union\b)"
+    r"(?P<result>[^\n(=#]*?)[ *&]\w+"
+    r"\((?P<arguments>[^()]*(?:\([^()]*\)[^()]*)*)\)(?P<after>[^\n]*)$",
+    re.MULTILINE,
+)
+_OBJECTS = {"", "object", "bytes", "list", "dict", "tuple", "str", "set", "bytearray", "type"}
+
+
+def _is_a_c_value(result: str) -> bool:
     """A function that returns an object fails by exception anyway; any other must say except or
-    noexcept.
+    noexcept. A class of ours has a name in capitals, perhaps after an underscore.
     """
-    words = signature.split("(")[0].split()
-    objects = {"object", "bytes", "list", "dict", "tuple", "str", "set", "bytearray"}
-    if len(words) < 2 or words[0] in objects or words[0][0].isupper():
-        return False
-    return not re.search(r"\b(noexcept|except)\b", signature)
+    words = result.replace("const ", "").split()
+    name = words[-1] if words else ""
+    return name not in _OBJECTS and not name.lstrip("_")[:1].isupper()
