@@ -1,5 +1,6 @@
 """The commit log's segment files: their names, and how they come, come back and go."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from storage.disk import Disk, File, OpenMode
@@ -54,27 +55,39 @@ class SegmentFiles:
         self._next = max(self._next, number + 1)
 
     async def create(self) -> Segment:
-        """Make a segment with its blocks reserved and its name durable."""
-        number, path = self._take_number()
+        """Make a segment with its blocks reserved and its name durable.
+
+        When this fails the number is given again: a segment that nobody writes must not stay
+        between others, as it would look like one whose records are damaged.
+        """
+        number = self._next
+        path = segment_path(self._directory, number)
         file = await self._disk.open(path, OpenMode.LOG)
         try:
             await file.allocate(self._segment_bytes)
         except DiskError:
             await file.close()
-            await self._disk.remove(path)
+            with suppress(DiskError):
+                await self._disk.remove(path)
             raise
         await self._disk.sync_directory(self._directory)
+        self._next = number + 1
         self._points.reach("commitlog.segment_created")
         return Segment(number, path, file, self._segment_bytes)
 
     async def reuse(self, segment: Segment) -> Segment:
-        """Turn a segment that nobody needs into a new one; its old records are none there."""
-        number, path = self._take_number()
+        """Turn a segment that nobody needs into a new one; its old records are none there.
+
+        When this fails the next segment that is made takes the file over, by its number.
+        """
+        number = self._next
+        path = segment_path(self._directory, number)
         await segment.file.close()
         await self._disk.rename(segment.path, path)
         await self._disk.sync_directory(self._directory)
         self._points.reach("commitlog.segment_reused")
         file = await self._disk.open(path, OpenMode.LOG)
+        self._next = number + 1
         return Segment(number, path, file, segment.size)
 
     async def remove(self, segment: Segment) -> None:
@@ -82,11 +95,6 @@ class SegmentFiles:
         await segment.file.close()
         await self._disk.remove(segment.path)
         self._points.reach("commitlog.segment_removed")
-
-    def _take_number(self) -> tuple[int, str]:
-        number = self._next
-        self._next += 1
-        return number, segment_path(self._directory, number)
 
 
 def segment_path(directory: str, number: int) -> str:

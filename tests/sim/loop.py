@@ -150,7 +150,12 @@ def _guarded(callback: Callable[..., Any], context: Context | None) -> Callable[
 
     def run(*args: Any) -> None:
         if process.is_buried or not process.is_dead:
-            callback(*args)
+            try:
+                callback(*args)
+            except Exception:
+                # What goes wrong in the callback that ends a process, nobody hears of.
+                if not process.is_dead:
+                    raise
         else:
             process.held.append((callback, args, copy_context()))
 

@@ -71,18 +71,20 @@ class Nemesis:
             self._machine.kill(number)
 
     async def _cut_power(self) -> None:
-        at = self._world.now
-        self._machine.cut_power()
-        for workload in self._workloads:
-            workload.power_was_cut(at)
+        self._cut_power_now()
         await asyncio.sleep(self._random.uniform(0, 1))
         if self._random.random() < 0.3:
             # Once more while it recovers.
             starting = self._machine.loop.create_task(self._machine.switch_on())
             await asyncio.sleep(self._random.uniform(0, 0.05))
             starting.cancel()
-            self._machine.cut_power()
+            self._cut_power_now()
         await self._machine.switch_on()
+
+    def _cut_power_now(self) -> None:
+        self._machine.cut_power()
+        for workload in self._workloads:
+            workload.power_was_cut(self._world.now)
 
     async def _restart(self) -> None:
         await self._machine.stop()

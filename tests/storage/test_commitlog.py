@@ -594,3 +594,42 @@ def test_a_closed_log_ends_turns_in_peace_and_takes_nothing_more() -> None:
             log.append(A, b"too late")
 
     run(test())
+
+
+@pytest.mark.parametrize("failing", ["allocate remove", "open after rename"])
+def test_a_segment_that_could_not_be_made_leaves_no_hole(failing: str) -> None:
+    """Records after an empty segment would make it look like one with damaged records."""
+    failures = {"left": 0}
+    renamed: list[str] = []
+
+    def choose(_number: int, operation: str, path: str) -> int:
+        if operation == "rename":
+            renamed.append(path)
+        is_chosen = operation in failing.split() and (operation != "open" or renamed)
+        if failures["left"] and is_chosen:
+            failures["left"] -= 1
+            return errno.EMFILE
+        return 0
+
+    async def test() -> None:
+        disk = SimulatedDisk(Random(4), Faults(choose=choose))
+        log = await started(disk)
+        await settle()
+        written = []
+        for number in range(60):
+            if number == 10:
+                failures["left"] = 2 if "remove" in failing else 1
+            written.append(write(log, b"%d" % number * 400)[0])
+            if "rename" in failing and number % 8 == 0:
+                await log.sync_for(written[-1])
+                log.mark_flushed(A, written[-1])
+            log.tick(float(number))
+            await settle()
+        assert failures["left"] == 0, "the disk has failed as it should"
+        await log.sync_for(written[-1])
+        log.append(A, b"after the mark")
+        log.end_of_turn()
+        found = [position for position, _ in await replayed(disk.restart(power_cut=False))]
+        assert found[-1] > written[-1], "the log is read to its end"
+
+    run(test())
