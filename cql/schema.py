@@ -316,10 +316,11 @@ def layout_of(table: Table) -> Layout:
         has_static=bool(table.static),
         counter=table.is_counter,
         gc_grace_s=options.gc_grace_seconds,
-        compression="none" if options.compressor == "none" else "lz4",
+        compression=options.compressor,
         chunk_bytes=options.chunk_bytes,
         bloom_fp_chance=options.bloom_filter_fp_chance,
         compaction=options.compaction,
+        compression_options=options.compression,
         caching_rows=options.row_cache,
         memtable_flush_period_ms=options.memtable_flush_period_in_ms,
     )

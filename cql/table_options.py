@@ -58,7 +58,8 @@ class TableOptions:
             if key == "enabled" and value == "false":
                 return "none"
         name = dict(self.compression).get("class", "").removeprefix(COMPRESSION_PACKAGE)
-        return name.removesuffix("Compressor").lower() or "none"
+        name = name.removesuffix("Compressor").removesuffix("Dictionary").removesuffix("WithDicts")
+        return {"": "none", "Noop": "none"}.get(name, name.lower())
 
     @property
     def chunk_bytes(self) -> int:

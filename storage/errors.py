@@ -95,6 +95,12 @@ class CorruptData(StorageError):
     """Bytes which storage wrote are not what it wrote; nothing of them may be used."""
 
 
+class CompressorMissing(StorageError):
+    """Data were compressed by something that is not installed here."""
+
+    is_definite = True
+
+
 class CorruptFile(CorruptData):
     """Corrupt data with its place: the file, the offset, and what is wrong there."""
 

@@ -32,7 +32,7 @@ class Layout:
     counter: bool = False
     gc_grace_s: int = GC_GRACE_S_DEFAULT
     compression: str = "lz4"
-    """Name of the block compressor: "lz4" or "none"."""
+    """Name of the block compressor; `storage.sstable.compressors` has the names."""
 
     chunk_bytes: int = CHUNK_BYTES_DEFAULT
     """Uncompressed size at which a block of an SSTable is closed."""
@@ -40,6 +40,9 @@ class Layout:
     bloom_fp_chance: float = BLOOM_FP_CHANCE_DEFAULT
     compaction: tuple[tuple[str, str], ...] = ()
     """The compaction options as the statement gave them, "class" included."""
+
+    compression_options: tuple[tuple[str, str], ...] = ()
+    """The sub-options of compression as the statement gave them."""
 
     caching_rows: bool = True
     memtable_flush_period_ms: int = 0

@@ -5,12 +5,12 @@ import zlib
 from dataclasses import dataclass
 
 from storage.errors import CorruptData
+from storage.sstable.compressors import Compression
 from storage.sstable.format import PAGE_BYTES
-from storage.sstable.frame import Compression
 
 MAGIC = b"PYTHIA-S"
 VERSION = 1
-_FIELDS = struct.Struct(">8sHHB3x16s16sQQQIQIQI")
+_FIELDS = struct.Struct(">8sHHB3x16s16sQQQIQIQII")
 _CHECKSUM = struct.Struct(">I")
 
 
@@ -39,6 +39,8 @@ class Footer:
     filter: Extent
     summary: Extent
     statistics: Extent
+    created_s: int = 0
+    """When the file was begun; 0 if that is not known."""
 
     def encode(self) -> bytes:
         """The last page of the file."""
@@ -57,6 +59,7 @@ class Footer:
             self.summary.size,
             self.statistics.offset,
             self.statistics.size,
+            self.created_s,
         )
         page = fields.ljust(PAGE_BYTES - _CHECKSUM.size, b"\0")
         return page + _CHECKSUM.pack(zlib.crc32(page))
@@ -83,6 +86,7 @@ class Footer:
             Extent(places[0], places[1]),
             Extent(places[2], places[3]),
             Extent(places[4], places[5]),
+            places[6],
         )
         footer._check_extents()
         return footer

@@ -9,12 +9,9 @@ import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
-import lz4.block
-
 from storage.errors import CorruptData
+from storage.sstable.compressors import Buffer, Compression, Compressor, decompress
 from storage.sstable.format import FRAME_BYTES_MAX, FRAME_HEADER_BYTES, PAGE_BYTES
-
-Buffer = bytes | memoryview
 
 _HEAD = struct.Struct(">BBHII")
 _CHECKSUM = struct.Struct(">I")
@@ -31,17 +28,6 @@ class Kind(IntEnum):
     STATISTICS = 5
 
 
-class Compression(IntEnum):
-    """How a payload is stored."""
-
-    NONE = 0
-    LZ4 = 1
-
-
-COMPRESSIONS = {"none": Compression.NONE, "lz4": Compression.LZ4}
-"""The compressors by the names which a table's layout uses."""
-
-
 @dataclass(frozen=True, slots=True)
 class Packed:
     """A payload as it will be stored, before it is known where."""
@@ -56,14 +42,14 @@ class Packed:
         return FRAME_HEADER_BYTES + len(self.stored)
 
 
-def pack(payload: bytes, compression: Compression) -> Packed:
-    """Compress a payload if that makes it an eighth smaller."""
+def pack(payload: bytes, compressor: Compressor | None = None) -> Packed:
+    """Compress a payload if that makes it as much smaller as it must."""
     raw = len(payload)
     assert 0 < raw <= FRAME_BYTES_MAX, "a frame's payload has a bound"
-    if compression is Compression.LZ4:
-        stored: bytes = lz4.block.compress(payload, store_size=False)
-        if len(stored) <= raw - raw // 8:
-            return Packed(stored, Compression.LZ4, raw)
+    if compressor is not None and compressor.compression is not Compression.NONE:
+        stored = compressor.compress(payload)
+        if len(stored) <= compressor.stored_max(raw):
+            return Packed(stored, compressor.compression, raw)
     return Packed(payload, Compression.NONE, raw)
 
 
@@ -87,22 +73,7 @@ def open_frame(identity: bytes, offset: int, kind: Kind, frame: memoryview) -> b
         raise CorruptData("a frame whose checksum is wrong")
     if found_kind != kind or zero or not 0 < raw_bytes <= FRAME_BYTES_MAX:
         raise CorruptData(f"a frame of kind {found_kind} where {kind.name} is expected")
-    return _unpack(stored, compression, raw_bytes)
-
-
-def _unpack(stored: memoryview, compression: int, raw_bytes: int) -> bytes:
-    if compression == Compression.NONE:
-        payload = bytes(stored)
-    elif compression == Compression.LZ4:
-        try:
-            payload = lz4.block.decompress(stored, uncompressed_size=raw_bytes)
-        except lz4.block.LZ4BlockError as error:
-            raise CorruptData("a frame that cannot be decompressed") from error
-    else:
-        raise CorruptData(f"a frame with compression {compression}, which is not known")
-    if len(payload) != raw_bytes:
-        raise CorruptData("a frame whose raw length is not what it says")
-    return payload
+    return decompress(compression, stored, raw_bytes)
 
 
 def _checksum(identity: bytes, offset: int, head: Buffer, stored: Buffer) -> int:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from storage.layout import Layout
 from storage.sstable.block import BlockBuilder
 from storage.sstable.bloom import BloomFilter, key_hash
+from storage.sstable.compressors import compressor_of
 from storage.sstable.footer import Extent, Footer
 from storage.sstable.format import FRAME_HEADER_BYTES, PAGE_BYTES
-from storage.sstable.frame import COMPRESSIONS, Compression, Kind, Packed, frame_offset, pack, seal
+from storage.sstable.frame import Kind, Packed, frame_offset, pack, seal
 from storage.sstable.index import IndexBuilder
 from storage.sstable.statistics import Statistics
 
@@ -38,13 +39,19 @@ class SSTableWriter:
     """Takes partitions in ascending order, each with its rows and tombstones in order."""
 
     def __init__(
-        self, layout: Layout, identity: bytes, generation: int, partitions_expected: int
+        self,
+        layout: Layout,
+        identity: bytes,
+        generation: int,
+        partitions_expected: int,
+        created_s: int = 0,
     ) -> None:
         assert len(identity) == 16, "an SSTable's identity has 16 bytes"
         self._table_id = layout.table_id
         self._identity = identity
         self._generation = generation
-        self._compression = COMPRESSIONS[layout.compression]
+        self._compressor = compressor_of(layout.compression_options, layout.compression)
+        self._created_s = created_s
         self._filter = BloomFilter.sized(partitions_expected, layout.bloom_fp_chance)
         self._blocks = BlockBuilder(min(layout.chunk_bytes, CHUNK_BYTES_MAX))
         self._index = IndexBuilder()
@@ -109,10 +116,10 @@ class SSTableWriter:
         self._close_index()
         filter_extent = self._put_filter()
         summary = self._put(Kind.SUMMARY, self._pack(self._summary.take()))
-        statistics = self._put(Kind.STATISTICS, pack(self.statistics.encode(), Compression.NONE))
+        statistics = self._put(Kind.STATISTICS, pack(self.statistics.encode()))
         self._pad_page()
         footer = Footer(
-            self._compression,
+            self._compressor.compression,
             self._identity,
             self._table_id,
             self._generation,
@@ -120,6 +127,7 @@ class SSTableWriter:
             filter_extent,
             summary,
             statistics,
+            self._created_s,
         )
         self._output += footer.encode()
 
@@ -174,7 +182,7 @@ class SSTableWriter:
             return
         first = self._index.first
         self._pad_page()
-        place = self._put(Kind.INDEX, pack(self._index.take(), Compression.NONE))
+        place = self._put(Kind.INDEX, pack(self._index.take()))
         self._summary.add(*first, place.offset, place.size)
 
     def _put_filter(self) -> Extent:
@@ -183,11 +191,11 @@ class SSTableWriter:
         data = self._filter.encode()
         for position in range(0, len(data), FILTER_FRAME_BYTES):
             piece = data[position : position + FILTER_FRAME_BYTES]
-            self._put_at(self.file_bytes, Kind.FILTER, pack(piece, Compression.NONE))
+            self._put_at(self.file_bytes, Kind.FILTER, pack(piece))
         return Extent(start, self.file_bytes - start)
 
     def _pack(self, payload: bytes) -> Packed:
-        return pack(payload, self._compression)
+        return pack(payload, self._compressor)
 
     def _put(self, kind: Kind, packed: Packed) -> Extent:
         offset = frame_offset(self.file_bytes, packed.frame_bytes)
