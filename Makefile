@@ -6,13 +6,16 @@ BIN := $(VENV)/bin
 SEED ?= 0
 SOURCES := $(shell find node cql cluster storage -name '*.pyx' -o -name '*.pxd' 2>/dev/null)
 
-.PHONY: run test clients check build debug sim prove bench clean
+.PHONY: run test package clients check build debug sim prove bench clean
 
 run: build
 	$(BIN)/python -m node start --dir data
 
 test: build
-	$(BIN)/python -m pytest tests -m 'not clients'
+	$(BIN)/python -m pytest tests -m 'not clients and not package'
+
+package: build
+	$(BIN)/python -m pytest tests/package
 
 clients: build
 	$(BIN)/python -m pytest tests/clients -rs

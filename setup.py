@@ -5,6 +5,7 @@ folder `pythiadb/floors`, which only the node's own processes put on their path 
 """
 
 import os
+import shutil
 import sysconfig
 from pathlib import Path
 
@@ -18,7 +19,10 @@ PRIVATE = Path("pythiadb", "floors")
 DIRECTIVES = {"language_level": "3", "boundscheck": True, "wraparound": False, "cdivision": True}
 
 if not Path(sysconfig.get_path("include"), "Python.h").exists():
-    raise SystemExit("Python's C headers are missing: install the package python3-dev.")
+    raise SystemExit("Python's C headers are missing: install python3-dev.")
+COMPILER = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+if shutil.which(COMPILER.split()[0]) is None:
+    raise SystemExit("A C compiler is missing: install gcc.")
 
 
 def extensions() -> list[Extension]:

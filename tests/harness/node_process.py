@@ -21,10 +21,21 @@ STOP_TIMEOUT_S = 60.0
 
 
 class NodeProcess:
-    """One node. The directory outlives the process; every start takes new free ports."""
+    """One node. The directory outlives the process; every start takes new free ports.
 
-    def __init__(self, directory: Path, *, shards: int = 1, options: tuple[str, ...] = ()) -> None:
+    `program` is an installed `pythia` to run, away from the tree; without it the tree's node runs.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        shards: int = 1,
+        options: tuple[str, ...] = (),
+        program: Path | None = None,
+    ) -> None:
         self.directory = directory
+        self.program = program
         self.shards = shards
         self.options = options
         self.address = "127.0.0.1"
@@ -47,7 +58,7 @@ class NodeProcess:
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
                 self._command(port_file),
-                cwd=ROOT,
+                cwd=ROOT if self.program is None else self.directory.parent,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -59,8 +70,9 @@ class NodeProcess:
         return self
 
     def _command(self, port_file: Path) -> list[str]:
+        program = [sys.executable, "-m", "node"] if self.program is None else [str(self.program)]
         return [
-            *(sys.executable, "-m", "node", "start"),
+            *(*program, "start"),
             *("--dir", str(self.directory), "--shards", str(self.shards)),
             *("--port", "0", "--port-file", str(port_file), *self.options),
         ]
