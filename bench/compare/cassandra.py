@@ -10,6 +10,7 @@ directory that has them.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -199,7 +200,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
+    signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory() as folder:
         node = Cassandra(Path(folder)).start()
         print(f"{node.address}:{node.port}", flush=True)

@@ -2,7 +2,7 @@
 
 An answer becomes a JSON-able dictionary in which nothing is interpreted but its structure: values
 stay bytes (hex), types stay the protocol's options. What is opaque by contract (paging states) is
-only noted as there.
+left out.
 """
 
 from __future__ import annotations

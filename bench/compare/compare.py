@@ -1,7 +1,7 @@
 """Asks Apache Cassandra and Pythia the same and compares their answers, byte by byte.
 
-    python -m bench.compare.compare [--file NAME] [--cassandra HOST:PORT] [--pythia HOST:PORT]
-                                    [--all]
+    python -m bench.compare.compare [--file NAME] [--all]
+                                     [--cassandra HOST:PORT] [--pythia HOST:PORT]
 
 Without addresses both are started here, on free loopback ports, and stopped at the end. Every file
 in `statements/` gets a keyspace of its own (named like the file) and fresh connections. A
@@ -26,7 +26,7 @@ from bench.compare.script import Request, read_script, run
 from tests.harness.node_process import NodeProcess
 
 Address = tuple[str, int]
-HERE = Path(__file__).resolve().parent
+STATEMENTS = Path(__file__).resolve().parent / "statements"
 FACTS = ("kind", "code", "message", "columns", "flags", "rows", "warnings")
 
 
@@ -115,8 +115,8 @@ def _report(equal: int, explained: list[tuple[Request, Explanation]], unexplaine
         requests = [request for request, used in explained if used is reason]
         print(f"on purpose, {len(requests)} times, {reason.name}: {reason.reason}")
     total = equal + len(explained) + unexplained
-    counts = f"{equal} equal, {len(explained)} different on purpose, {unexplained} different"
-    print(f"{total} requests: {counts}")
+    on_purpose = len(explained)
+    print(f"{total} requests: {equal} equal, {on_purpose} on purpose, {unexplained} different")
 
 
 def _address(text: str) -> Address:
@@ -131,7 +131,7 @@ def main() -> int:
     parser.add_argument("--pythia", type=_address, help="HOST:PORT of one that runs")
     parser.add_argument("--all", action="store_true", help="show explained differences too")
     options = parser.parse_args()
-    files = sorted((HERE / "statements").glob("*.cql"))
+    files = sorted(STATEMENTS.glob("*.cql"))
     chosen = [path for path in files if not options.file or path.stem in options.file]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

@@ -9,12 +9,13 @@ A line is a statement of its own, sent as QUERY, or begins with how else to ask:
     @skip STATEMENT | VALUE ...         PREPARE, then EXECUTE without metadata
     @values STATEMENT | VALUE ...       QUERY with values
     @named STATEMENT | NAME=VALUE ...   QUERY with named values
-    @batch KIND | STATEMENT ; VALUE ... | ...      BATCH of strings; `!` before one prepares it
-    @shape STATEMENT                    QUERY whose values differ every time: lengths count
+    @batch KIND | STATEMENT ; VALUE ... | ...
+                                        BATCH; a statement that begins with `!` is prepared
+    @shape STATEMENT                    QUERY whose values always differ: only lengths count
 
 `# protocol 5` on a line of its own chooses the version for what follows; other lines with # say
-what comes next. A VALUE is TYPE:TEXT (int bigint text blob double boolean), null or unset. `\\n` in
-a statement is a newline.
+what comes next. A VALUE is TYPE:TEXT (int bigint text blob double boolean), null or unset. `\\n`
+in a statement is a newline.
 """
 
 from __future__ import annotations
