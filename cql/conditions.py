@@ -189,6 +189,8 @@ def _test(condition: tree.Condition, table: Table, scope: Scope) -> Test:
     elif isinstance(target, tree.Field):
         if not isinstance(type_, UserType):
             raise InvalidRequest(f"Cannot delete field {target.field} from non-UDT column {name}")
+        if target.field not in type_.field_names:
+            raise InvalidRequest(f"Unknown field {target.field} for column {name}")
         field = field_index(type_, target.field, name)
         name, type_ = f"{name}.{target.field}", type_.field_types[field]
     slots, is_list = _slots(condition, ColumnSpec(*where, name, type_), scope)

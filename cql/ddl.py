@@ -22,7 +22,6 @@ from cql.ddl_common import (
 )
 from cql.errors import (
     AlreadyExists,
-    ConfigurationError,
     InvalidRequest,
     SyntaxException,
     Unauthorized,
@@ -32,7 +31,9 @@ from cql.parser import tree
 from cql.replication_options import build_replication, total_factor, warnings_of
 from cql.results import SchemaChange
 from cql.schema import (
+    LOCAL_KEYSPACES,
     REPLICATED_SYSTEM_KEYSPACES,
+    VIRTUAL_KEYSPACES,
     Keyspace,
     Schema,
     drop_keyspace,
@@ -40,7 +41,8 @@ from cql.schema import (
     put_keyspace,
     put_type,
 )
-from cql.types.catalog import UserType
+from cql.table_properties import boolean_of
+from cql.types.catalog import CqlType, UserType
 
 Statement = tree.SchemaStatement | tree.RoleStatement
 KEYSPACE_PROPERTIES: Final = frozenset(("replication", "durable_writes"))
@@ -79,9 +81,11 @@ def _create_keyspace(
 ) -> DdlOutcome:
     name = statement.name
     properties = _keyspace_properties(statement.properties)
+    if name in LOCAL_KEYSPACES:
+        raise InvalidRequest(f"System keyspace '{name}' is not user-modifiable")
     refuse_system(name, "CREATE")
     if "replication" not in properties:
-        raise ConfigurationError("Missing mandatory replication strategy class")
+        raise InvalidRequest("Missing mandatory option 'replication'")
     if name in schema.keyspaces:
         if statement.if_not_exists:
             return NOTHING_TO_DO
@@ -146,6 +150,8 @@ def _drop_keyspace(
     environment: DdlEnvironment,
 ) -> DdlOutcome:
     name = statement.name
+    if name in VIRTUAL_KEYSPACES:
+        raise Unauthorized(f"{name} keyspace is not user-modifiable.")
     refuse_system(name, "DROP")
     if name not in schema.keyspaces:
         if statement.if_exists:
@@ -176,7 +182,7 @@ def _durable_writes(properties: Mapping[str, tree.PropertyValue], default: bool)
         return default
     if not isinstance(value, str):
         raise SyntaxException("Invalid value for property 'durable_writes'. It should be a string")
-    return value.lower() in ("1", "true", "yes")
+    return boolean_of("durable_writes", value)
 
 
 # ---------------------------------------------------------------- user types
@@ -250,7 +256,9 @@ def _with_field(user_type: UserType, change: tree.AddField, keyspace: Keyspace) 
             f"a field with name {change.field} already exists"
         )
     cql_type = read_type(change.type_text, keyspace)
-    adding = f"Cannot add new field {change.field} of type {change.type_text} to user type {shown}"
+    if isinstance(cql_type, UserType) and cql_type.is_multicell:
+        raise InvalidRequest("A user type cannot contain non-frozen UDTs")
+    adding = f"Cannot add new field {change.field} of type {_shown(cql_type)} to user type {shown}"
     if cql_type.names_user_type(keyspace.name, user_type.name):
         raise InvalidRequest(f"{adding} as it would create a circular reference")
     users = [
@@ -265,14 +273,18 @@ def _with_field(user_type: UserType, change: tree.AddField, keyspace: Keyspace) 
         )
     if cql_type.is_counter:
         raise InvalidRequest("A user type cannot contain counters")
-    if isinstance(cql_type, UserType) and cql_type.is_multicell:
-        raise InvalidRequest("A user type cannot contain non-frozen UDTs")
     check_field_count(user_type.name, len(user_type.field_names) + 1)
     return replace(
         user_type,
         field_names=(*user_type.field_names, change.field),
         field_types=(*user_type.field_types, cql_type),
     )
+
+
+def _shown(cql_type: CqlType) -> str:
+    if isinstance(cql_type, UserType):
+        return f"frozen<{cql_type.keyspace}.{cql_type.name}>"
+    return str(cql_type)
 
 
 def _with_renamed_fields(user_type: UserType, change: tree.RenameFields) -> UserType:

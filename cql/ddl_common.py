@@ -83,14 +83,15 @@ def get_keyspace(schema: Schema, name: str) -> Keyspace:
     return found
 
 
-def refuse_system(keyspace: str, verb: str) -> None:
-    """Keyspaces of the system are not altered by users."""
+def refuse_system(keyspace: str, verb: str, table: str = "") -> None:
+    """Keyspaces of the system, and their tables, are not altered by users."""
     if keyspace in LOCAL_KEYSPACES:
         raise Unauthorized(f"{keyspace} keyspace is not user-modifiable.")
     if keyspace in VIRTUAL_KEYSPACES:
         raise InvalidRequest(f"Virtual keyspace '{keyspace}' is not user-modifiable")
     if keyspace in REPLICATED_SYSTEM_KEYSPACES:
-        raise Unauthorized(f"Cannot {verb} <keyspace {keyspace}>")
+        what = f"table {keyspace}.{table}" if table else f"keyspace {keyspace}"
+        raise Unauthorized(f"Cannot {verb} <{what}>")
 
 
 def read_type(text: str, keyspace: Keyspace) -> CqlType:

@@ -39,7 +39,7 @@ from cql.schema import (
     put_table,
 )
 from cql.table_options import TableOptions
-from cql.table_properties import ID, build_options, table_id_of
+from cql.table_properties import ID, build_options, checked, read_options, table_id_of
 from cql.types.catalog import (
     ASCII,
     BIGINT,
@@ -53,6 +53,7 @@ from cql.types.catalog import (
     VARINT,
     CqlType,
     UserType,
+    quote_name,
 )
 from cql.types.catalog import UUID as UUID_TYPE
 
@@ -92,6 +93,8 @@ def create_table(
     keyspace_name = keyspace_of(statement.table, session_keyspace)
     refuse_system(keyspace_name, "CREATE")
     keyspace = get_keyspace(schema, keyspace_name)
+    properties = dict(statement.properties)
+    read, warnings = read_options(properties)
     if name in keyspace.tables:
         if statement.if_not_exists:
             return NOTHING_TO_DO
@@ -100,8 +103,7 @@ def create_table(
             name,
             f'Cannot add already existing table "{name}" to keyspace "{keyspace_name}"',
         )
-    properties = dict(statement.properties)
-    options, warnings = build_options(properties)
+    options = checked(read)
     types = {
         definition.name: read_type(definition.type_text, keyspace)
         for definition in statement.columns
@@ -192,8 +194,11 @@ def _check_primary_key(statement: tree.CreateTable, types: Mapping[str, CqlType]
 def _check_key_type(name: str, cql_type: CqlType) -> None:
     if cql_type.is_multicell:
         what = "collection" if cql_type.is_collection else "user-defined"
+        shown = str(cql_type)
+        if isinstance(cql_type, UserType):
+            shown = f'"{cql_type.keyspace}.{cql_type.name}"'
         raise InvalidRequest(
-            f"Invalid non-frozen {what} type {cql_type} for PRIMARY KEY column '{name}'"
+            f"Invalid non-frozen {what} type {shown} for PRIMARY KEY column '{name}'"
         )
     if cql_type.is_counter:
         raise InvalidRequest(f"counter type is not supported for PRIMARY KEY column '{name}'")
@@ -279,8 +284,8 @@ def alter_table(
 ) -> DdlOutcome:
     """ALTER TABLE."""
     keyspace_name = keyspace_of(statement.table, session_keyspace)
-    refuse_system(keyspace_name, "ALTER")
     name = statement.table.name
+    refuse_system(keyspace_name, "ALTER", name)
     table = schema.find_table(keyspace_name, name)
     if table is None:
         if statement.if_exists:
@@ -408,7 +413,9 @@ def _renamed(table: Table, change: tree.RenameColumns) -> Table:
         if column is None:
             if change.if_exists:
                 continue
-            raise InvalidRequest(f"Column {old} was not found in table {table.full_name}")
+            raise InvalidRequest(
+                f"Undefined column name {quote_name(old)} in table {table.full_name}"
+            )
         if not column.is_key:
             raise InvalidRequest(f"Cannot rename non PRIMARY KEY column {old}")
         if new in table.columns:

@@ -521,6 +521,8 @@ def is_qualified(statement: tree.Statement) -> bool:
     if isinstance(statement, tree.Batch):
         return all(part.table.keyspace is not None for part in statement.statements)
     table = getattr(statement, "table", None)
+    if isinstance(statement, tree.SchemaStatement):
+        return False
     return isinstance(table, tree.QualifiedName) and table.keyspace is not None
 
 

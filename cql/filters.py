@@ -43,9 +43,9 @@ def _value(condition: Filter, slot: Slot, binding: Binding) -> bytes:
     value = slot.resolve(binding)
     name = condition.column.name
     if value is None:
-        raise InvalidRequest(f"Invalid null value in condition for column {name}")
+        raise InvalidRequest(f"Unsupported null value for column {name}")
     if value is UNSET:
-        raise InvalidRequest(f"Invalid unset value for column {name}")
+        raise InvalidRequest(f"Unsupported unset value for column {name}")
     result: bytes = value
     return result
 

@@ -104,7 +104,7 @@ def _operation(symbol: str, left: CqlType, right: CqlType, kind: CqlType, body: 
 
 def _failure(symbol: str, left: CqlType, right: CqlType, wrong: Exception | str) -> FunctionFailure:
     text = f"the operation '{left} {symbol} {right}' failed: {wrong}"
-    return FunctionFailure("system", symbol, (str(left), str(right)), text)
+    return FunctionFailure("system", OPERATORS[symbol], (str(left), str(right)), text)
 
 
 def _operand(kind: NativeType, cql_type: NativeType, value: bytes) -> Number:

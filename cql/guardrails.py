@@ -21,21 +21,30 @@ _NAME: Final = re.compile(r"\w+", re.ASCII)
 
 
 def check_keyspace_name(name: str) -> None:
-    """Raise ConfigurationError unless the name may be a keyspace's."""
-    if not _is_name(name, KEYSPACE_NAME_LENGTH_MAX):
-        raise ConfigurationError(
-            f"Keyspace name must not be empty, more than {KEYSPACE_NAME_LENGTH_MAX} characters "
-            f'long, or contain non-alphanumeric-underscore characters (got "{name}")'
+    """Raise InvalidRequest unless the name may be a keyspace's."""
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest(
+            "Keyspace name must not be empty and must contain alphanumeric or underscore "
+            f'characters only (got "{name}")'
+        )
+    if len(name) > KEYSPACE_NAME_LENGTH_MAX:
+        raise InvalidRequest(
+            f"Keyspace name must not be more than {KEYSPACE_NAME_LENGTH_MAX} characters long "
+            f'(got {len(name)} characters for "{name}")'
         )
 
 
 def check_table_name(keyspace: str, name: str) -> None:
     """Raise ConfigurationError unless the name may be a table's."""
-    if not _is_name(name, TABLE_NAME_LENGTH_MAX):
+    if not _NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{keyspace}.{name}: Table name must not be empty, "
-            f"more than {TABLE_NAME_LENGTH_MAX} characters "
-            f'long, or contain non-alphanumeric-underscore characters (got "{name}")'
+            f"{keyspace}.{name}: Table name must not be empty or not contain "
+            f'non-alphanumeric-underscore characters (got "{name}")'
+        )
+    if len(name) > TABLE_NAME_LENGTH_MAX:
+        raise ConfigurationError(
+            f"{keyspace}.{name}: Table name must not be more than {TABLE_NAME_LENGTH_MAX} "
+            f'characters long (got {len(name)} characters for "{name}")'
         )
 
 
@@ -69,7 +78,3 @@ def check_column_name(name: str) -> None:
     """Raise InvalidRequest unless the name may be a column's."""
     if len(name.encode()) > COLUMN_NAME_BYTES_MAX:
         raise InvalidRequest(f"Column names can not have more than {COLUMN_NAME_BYTES_MAX} bytes")
-
-
-def _is_name(name: str, length_max: int) -> bool:
-    return len(name) <= length_max and _NAME.fullmatch(name) is not None

@@ -291,6 +291,8 @@ class Count(ColumnOperation):
             return
         if value is None:
             what = "increment" if self.sign > 0 else "decrement"
+            if self.slot.is_constant:
+                what = "increment/decrement"
             raise InvalidRequest(f"Invalid null value for counter {what}")
         given = int.from_bytes(value, "big", signed=True)
         delta = self.sign * given

@@ -101,7 +101,7 @@ class Run:
             distinct=plan.is_distinct,
             resume_key=self.resume_key,
             resume_clustering=self.resume_clustering,
-            resume_rows=self.resume_rows if partition_limit else 0,
+            resume_rows=self.resume_rows,
             bypass_cache=plan.bypass_cache,
         )
 
@@ -113,7 +113,7 @@ class Run:
             self.resume_rows = 0
             return
         rows = 0
-        if self.partition_limit and page.last_clustering and page.partitions:
+        if page.last_clustering and page.partitions:
             last = page.partitions[-1]
             if last.key == page.last_key:
                 rows = len(last.rows)

@@ -120,7 +120,7 @@ def _factor(text: str) -> str:
         raise ConfigurationError(f'For input string: "{text}"')
     number = int(text)
     if number < 0:
-        raise ConfigurationError(f"Replication factor must be non-negative; found {number}")
+        raise ConfigurationError(f"Replication factor must be non-negative, found {number}")
     return str(number)
 
 

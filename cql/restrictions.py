@@ -16,7 +16,15 @@ from cql.protocol.requests import UNSET
 from cql.results import ColumnSpec
 from cql.schema import Column, Table
 from cql.terms import Scope, prepare
-from cql.types.catalog import BIGINT, CqlType, ListType, MapType, TupleType, UserType
+from cql.types.catalog import (
+    BIGINT,
+    CqlType,
+    ListType,
+    MapType,
+    TupleType,
+    UserType,
+    quote_name,
+)
 from cql.types.codec import unpack_list, unpack_tuple
 from cql.types.ordering import ClusteringCodec
 from cql.wording import relation_text, text_of
@@ -358,10 +366,6 @@ class _Reader:
             spec = self._spec(f"in({column.name})", ListType(column.type, True))
             slots = (prepare(value, spec, self.scope),)
             choice = _listed_values(column, slots[0])
-        if not column.is_key:
-            raise InvalidRequest(
-                f"IN predicates on non-primary-key columns ({column.name}) is not yet supported"
-            )
         self._equal((column,), choice, is_in=True, slots=slots)
 
     # ---------------------------------------------------------------- tuples of columns
@@ -369,7 +373,9 @@ class _Reader:
     def _tuple(self, names: tuple[str, ...], relation: tree.Relation) -> None:
         columns = tuple(self._column(name) for name in names)
         self._check_tuple(columns)
-        alone = _without_parentheses(relation) if len(names) == 1 else None
+        known = self.by_column.get(names[0])
+        joins = known is not None and len(known.columns) > 1
+        alone = _without_parentheses(relation) if len(names) == 1 and not joins else None
         if alone is not None:
             self._single(columns[0], alone)
             return
@@ -453,7 +459,9 @@ class _Reader:
 
     # ---------------------------------------------------------------- joining
 
-    def _merge_target(self, columns: tuple[Column, ...], *, is_in: bool, equal: bool) -> Restricted:
+    def _merge_target(
+        self, columns: tuple[Column, ...], *, is_in: bool, equal: bool, is_tuple: bool = False
+    ) -> Restricted:
         """The entry of the columns, after refusing what may not be joined."""
         names = ", ".join(column.name for column in columns)
         for column in columns:
@@ -465,13 +473,12 @@ class _Reader:
                 raise InvalidRequest(
                     f"{names} cannot be restricted by more than one relation if it includes {what}"
                 )
-            if found.columns != columns and found.is_slice:
-                mixed = len(found.columns) > 1 and len(columns) > 1
-                if not mixed:
-                    raise InvalidRequest(
-                        f'Column "{column.name}" cannot be restricted by both a tuple notation '
-                        "inequality and a single column inequality"
-                    )
+            are_tuples = is_tuple and len(found.columns) > 1
+            if found.columns != columns and found.is_slice and not are_tuples:
+                raise InvalidRequest(
+                    f'Column "{column.name}" cannot be restricted by both a tuple notation '
+                    "inequality and a single column inequality"
+                )
             return found
         entry = Restricted(columns)
         for column in columns:
@@ -496,7 +503,7 @@ class _Reader:
         bound: Slice,
         slots: tuple[Slot, ...],
     ) -> None:
-        entry = self._merge_target(columns, is_in=False, equal=False)
+        entry = self._merge_target(columns, is_in=False, equal=False, is_tuple=not slots)
         self._check_after_slice(columns, is_slice=True)
         side = (bound, operator in _INCLUSIVE)
         if operator in _LOWER:
@@ -629,7 +636,7 @@ def find_column(table: Table, name: str) -> Column:
     """The column that a statement names."""
     column = table.columns.get(name)
     if column is None:
-        raise InvalidRequest(f"Undefined column name {name} in table {table.full_name}")
+        raise InvalidRequest(f"Undefined column name {quote_name(name)} in table {table.full_name}")
     return column
 
 

@@ -43,6 +43,14 @@ def build_options(
     properties: Properties, previous: TableOptions = DEFAULT_OPTIONS
 ) -> tuple[TableOptions, tuple[str, ...]]:
     """The options after a statement with these properties, and warnings about obsolete ones."""
+    options, warnings = read_options(properties, previous)
+    return checked(options), warnings
+
+
+def read_options(
+    properties: Properties, previous: TableOptions = DEFAULT_OPTIONS
+) -> tuple[TableOptions, tuple[str, ...]]:
+    """The same as `build_options`, but for the bounds that `checked` looks at."""
     warnings = []
     changes: dict[str, Any] = {}
     for name, value in properties.items():
@@ -57,9 +65,7 @@ def build_options(
     is_leveled = "Leveled" in dict(changes.get("compaction", ())).get("class", "")
     if is_leveled and previous is DEFAULT_OPTIONS and "bloom_filter_fp_chance" not in changes:
         changes["bloom_filter_fp_chance"] = LEVELED_BLOOM_FP_CHANCE
-    options = replace(previous, **changes)
-    _check(options)
-    return options, tuple(warnings)
+    return replace(previous, **changes), tuple(warnings)
 
 
 def table_id_of(properties: Properties) -> UUID | None:
@@ -73,8 +79,8 @@ def table_id_of(properties: Properties) -> UUID | None:
         raise ConfigurationError("Invalid table id") from None
 
 
-def _check(options: TableOptions) -> None:
-    """The bounds between and on the options."""
+def checked(options: TableOptions) -> TableOptions:
+    """The options, if they keep to the bounds on them and between them."""
     chance = options.bloom_filter_fp_chance
     if not BLOOM_FP_CHANCE_MIN < chance <= 1:
         raise ConfigurationError(
@@ -102,6 +108,7 @@ def _check(options: TableOptions) -> None:
             "max_index_interval must be greater than or equal to min_index_interval "
             f"({options.min_index_interval}) (got {options.max_index_interval})"
         )
+    return options
 
 
 _LEAST: Final = {
@@ -127,7 +134,8 @@ def _map(name: str, value: object) -> dict[str, str]:
     return dict(value)
 
 
-def _boolean(name: str, value: object) -> bool:
+def boolean_of(name: str, value: object) -> bool:
+    """A property's yes or no; SyntaxException if it is neither."""
     text = _text(name, value).lower()
     if text in ("1", "true", "yes"):
         return True
@@ -196,7 +204,7 @@ def _retry(name: str, value: object) -> str:
         )
     simple = _simple_retry(text)
     if not simple:
-        raise ConfigurationError(f"Specified Speculative Retry Policy [{text}] is not supported")
+        raise ConfigurationError(f"Invalid value {text} for option 'speculative_retry'")
     return simple
 
 
@@ -435,10 +443,10 @@ def _check_numbers(given: dict[str, str]) -> None:
 
 _READERS: Final[dict[str, Callable[[str, object], Any]]] = {
     "additional_write_policy": _retry,
-    "allow_auto_snapshot": _boolean,
+    "allow_auto_snapshot": boolean_of,
     "bloom_filter_fp_chance": _double,
     "caching": _caching,
-    "cdc": _boolean,
+    "cdc": boolean_of,
     "comment": _text,
     "compaction": _compaction,
     "compression": _compression,
@@ -447,7 +455,7 @@ _READERS: Final[dict[str, Callable[[str, object], Any]]] = {
     "default_time_to_live": _integer,
     "extensions": _extensions,
     "gc_grace_seconds": _integer,
-    "incremental_backups": _boolean,
+    "incremental_backups": boolean_of,
     "max_index_interval": _integer,
     "memtable_flush_period_in_ms": _integer,
     "min_index_interval": _integer,

@@ -276,9 +276,15 @@ def _map(
 
 def pack_fields(values: Sequence[Any]) -> bytes:
     """The bytes of a tuple or user type; None is a null field."""
-    if any(value is UNSET for value in values):
-        raise InvalidRequest("Invalid unset value for tuple field")
+    for number, value in enumerate(values):
+        if value is UNSET:
+            raise InvalidRequest(f"Invalid unset value for tuple field number {number}")
     return pack_tuple(values)
+
+
+def _pack_user_type(values: Sequence[Any]) -> bytes:
+    """The bytes of a user type whose literal may leave fields out; an unset field is null too."""
+    return pack_tuple([None if value is UNSET else value for value in values])
 
 
 def _tuple(items: tuple[tree.Term, ...], receiver: ColumnSpec, scope: Scope) -> Slot:
@@ -327,4 +333,4 @@ def _user_type(
                 f"Invalid user type literal for {receiver.name}: field {name} is not of type {part}"
             )
         slots.append(_part(term, receiver, f"{receiver.name}.{name}", part, scope))
-    return combine(type_, slots, pack_fields)
+    return combine(type_, slots, _pack_user_type)

@@ -365,10 +365,10 @@ def check_batch(kind: tree.BatchKind, parts: Sequence[WritePlan], times: TimeSlo
         if not all(counters):
             raise InvalidRequest("Cannot include non-counter statement in a counter batch")
     elif any(counters):
-        if kind is tree.BatchKind.LOGGED:
-            raise InvalidRequest("Cannot include a counter statement in a logged batch")
         if not all(counters):
             raise InvalidRequest("Counter and non-counter mutations cannot exist in the same batch")
+        if kind is tree.BatchKind.LOGGED:
+            raise InvalidRequest("Cannot include a counter statement in a logged batch")
     if conditional and len({part.table_id for part in parts}) > 1:
         raise InvalidRequest("Batch with conditions cannot span multiple tables")
 

@@ -129,7 +129,7 @@ def _without_repetition(properties: list[tuple[str, PropertyValue]]) -> Properti
     names = set()
     for name, _ in properties:
         if name in names:
-            raise SyntaxException(f"Multiple definition for property '{name}'")
+            raise SyntaxException(f"Multiple definitions for property '{name}'")
         names.add(name)
     return tuple(properties)
 

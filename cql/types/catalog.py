@@ -514,4 +514,19 @@ def _collection(word: str, parts: list[CqlType], inside_frozen: bool) -> CqlType
 def type_of_class(class_name: str) -> CqlType:
     """The type of a class string such as `...marshal.Int32Type`; the package may be missing."""
     full = class_name if "." in class_name.split("(", 1)[0] else MARSHAL + class_name
-    return NATIVE_BY_CLASS.get(full) or CustomType(full)
+    found = NATIVE_BY_CLASS.get(full)
+    if found is not None:
+        return found
+    if full.split("(", 1)[0].removeprefix(MARSHAL) not in _OTHER_CLASSES:
+        raise SyntaxException(
+            f"Error setting type {class_name}: Unable to find abstract-type class '{full}'"
+        )
+    return CustomType(full)
+
+
+_OTHER: Final = (
+    "CompositeType CounterColumnType DateType DynamicCompositeType EmptyType FrozenType "
+    "LegacyTimeUUIDType LexicalUUIDType ListType MapType PartitionerDefinedOrder ReversedType "
+    "SetType TupleType UserType VectorType"
+)
+_OTHER_CLASSES: Final = frozenset(_OTHER.split())

@@ -130,8 +130,6 @@ def literal(cql_type: CqlType, kind: str, text: str, now_ms: int | None = None) 
 
 
 def _hex_bytes(text: str) -> bytes:
-    if len(text) % 2:
-        text = "0" + text
     try:
         if not text.isascii() or (not text.isalnum() and text):
             raise ValueError
@@ -218,7 +216,7 @@ def _timeuuid_from_text(text: str) -> bytes:
 
 def _inet_from_text(text: str) -> bytes:
     try:
-        address = ip_address(text.split("%")[0])
+        address = ip_address(text.replace("%", " "))  # A scope is no part of an address.
     except ValueError:
         raise InvalidRequest(f"Unable to make inet address from '{text}'") from None
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -86,7 +86,7 @@ def test_a_factor_for_all_keeps_what_datacenters_had() -> None:
         (
             {"class": "SimpleStrategy", "replication_factor": "-1"},
             ConfigurationError,
-            "Replication factor must be non-negative; found -1",
+            "Replication factor must be non-negative, found -1",
         ),
     ],
 )

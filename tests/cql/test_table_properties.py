@@ -199,7 +199,7 @@ def test_obsolete_options_are_ignored_with_a_warning(name: str) -> None:
         (
             "speculative_retry = 'often'",
             ConfigurationError,
-            "Specified Speculative Retry Policy [often] is not supported",
+            "Invalid value often for option 'speculative_retry'",
         ),
     ],
 )

@@ -544,7 +544,7 @@ def test_everything_that_the_grammar_knows_parses(text: str) -> None:
         ),
         (
             "ALTER TABLE t WITH comment = 'a' AND comment = 'b'",
-            "Multiple definition for property 'comment'",
+            "Multiple definitions for property 'comment'",
         ),
         (
             "ALTER TABLE t WITH caching = {'keys': ?}",

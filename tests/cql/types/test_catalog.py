@@ -44,7 +44,7 @@ def parse(text: str) -> CqlType:
         "vector<frozen<list<int>>, 3>",
         "person",
         "set<frozen<person>>",
-        "'com.example.Unknown'",
+        "'org.apache.cassandra.db.marshal.DateType'",
     ],
 )
 def test_a_type_reads_back_from_its_own_text(text: str) -> None:
