@@ -428,6 +428,9 @@ _NUMBERS: Final[dict[str, type[int] | type[float]]] = {
 }
 
 
+_BUCKETS: Final = (("bucket_low", "0.5"), ("bucket_high", "1.5"))
+
+
 def _check_numbers(given: dict[str, str]) -> None:
     """Numeric sub-options are numbers; sizes of the unified strategy may carry units."""
     for key, kind in _NUMBERS.items():
@@ -437,8 +440,13 @@ def _check_numbers(given: dict[str, str]) -> None:
         try:
             kind(text)
         except ValueError:
-            what = "long" if kind is int else "double"
+            what = "int (base10)" if kind is int else "double"
             raise ConfigurationError(f"{text} is not a parsable {what} for {key}") from None
+    low, high = (float(given.get(*edge)) for edge in _BUCKETS)
+    if high <= low:
+        raise ConfigurationError(
+            f"bucket_high value ({high}) is less than or equal to the bucket_low value ({low})"
+        )
 
 
 _READERS: Final[dict[str, Callable[[str, object], Any]]] = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from cql.errors import FunctionFailure, InvalidRequest, SyntaxException
+from cql.errors import ConfigurationError, FunctionFailure, InvalidRequest, SyntaxException
 from tests.cql.fakes import Harness, rows_of
 from tests.cql.stored import StoredHarness
 from tests.cql.test_select import fill, int_of
@@ -92,3 +92,19 @@ def test_an_address_has_no_scope(harness: Harness) -> None:
     harness.run("CREATE TABLE addresses (k int PRIMARY KEY, i inet)")
     with pytest.raises(InvalidRequest, match="Unable to make inet address from 'fe80::1%lo'"):
         harness.run("INSERT INTO addresses (k, i) VALUES (1, 'fe80::1%lo')")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("'bucket_low': 2", "bucket_high value (1.5) is less than or equal to the bucket_low"),
+        ("'min_sstable_size': 'x1'", "x1 is not a parsable int (base10) for min_sstable_size"),
+    ],
+)
+def test_a_wrong_compaction_option_is_refused(harness: Harness, option: str, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        harness.run(
+            "CREATE TABLE compacted (k int PRIMARY KEY) WITH compaction = "
+            f"{{'class': 'SizeTieredCompactionStrategy', {option}}}"
+        )
+    assert caught.value.message.startswith(message)
