@@ -23,7 +23,9 @@ Pack = Callable[[Any], bytes]
 
 
 def _varint(value: int) -> bytes:
-    return value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, "big", signed=True)
+    return value.to_bytes(
+        (value if value >= 0 else ~value).bit_length() // 8 + 1, "big", signed=True
+    )
 
 
 PACK: Mapping[str, Pack] = {
@@ -76,7 +78,9 @@ class Column:
             return packed([PACK["int"](item) for item in value])
         if self.type == "map":
             pairs = [(PACK["int"](key), value[key].encode()) for key in sorted(value)]
-            return struct.pack(">i", len(pairs)) + b"".join(sized(part) for p in pairs for part in p)
+            return struct.pack(">i", len(pairs)) + b"".join(
+                sized(part) for p in pairs for part in p
+            )
         return b"".join(sized(None if part is None else part) for part in udt_parts(value))
 
     def elements(self, value: Any) -> dict[Any, bytes]:

@@ -117,16 +117,16 @@ def simulate(main: Callable[[SimulatedLoop], Coroutine[Any, Any, T]], seed: int 
     try:
         result = loop.run_until_complete(main(loop))
         assert not loop.errors, loop.errors
-        _end(loop)
+        end_simulation(loop)
         assert not loop.errors, loop.errors
         return result
     finally:
-        _end(loop)
+        end_simulation(loop)
         asyncio.set_event_loop(None)
         loop.close()
 
 
-def _end(loop: SimulatedLoop) -> None:
+def end_simulation(loop: SimulatedLoop) -> None:
     """Cancel what is left, in the processes that died before too."""
     for process in loop.processes:
         process.is_buried = True
