@@ -442,6 +442,11 @@ def _check_numbers(given: dict[str, str]) -> None:
         except ValueError:
             what = "int (base10)" if kind is int else "double"
             raise ConfigurationError(f"{text} is not a parsable {what} for {key}") from None
+    threshold = float(given.get("tombstone_threshold", "0.2"))
+    if threshold < 0:
+        raise ConfigurationError(
+            f"tombstone_threshold must be greater than 0, but was {threshold:.6f}"
+        )
     low, high = (float(given.get(*edge)) for edge in _BUCKETS)
     if high <= low:
         raise ConfigurationError(

@@ -98,6 +98,7 @@ def test_an_address_has_no_scope(harness: Harness) -> None:
     ("option", "message"),
     [
         ("'bucket_low': 2", "bucket_high value (1.5) is less than or equal to the bucket_low"),
+        ("'tombstone_threshold': -1", "tombstone_threshold must be greater than 0, but was -1.0"),
         ("'min_sstable_size': 'x1'", "x1 is not a parsable int (base10) for min_sstable_size"),
     ],
 )
