@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from storage.block_cache import BlockCache
 from storage.budget import Budget
 from storage.commitlog import CommitLog, CommitLogConfig
+from storage.compactor import CompactionRecord, Compactor
 from storage.disk import Disk
 from storage.eager import start
 from storage.errors import Overloaded, UnknownTable
@@ -103,6 +104,8 @@ class EngineStatistics:
     compactions: int
     log_bytes: int
     log_syncs: int
+    compaction_history: tuple[CompactionRecord, ...] = ()
+    """The last compactions that are over, oldest first."""
 
 
 class Engine:
@@ -147,7 +150,8 @@ class Engine:
             random or Random(shard),
             points,
         )
-        self._upkeep = Upkeep(self._store, self._tables, self._config.compactions_max)
+        self._upkeep = Upkeep(self._store, self._tables)
+        self._compactor = Compactor(self._store, self._tables, self._config.compactions_max)
         self.shard = shard
         if budget is not None:
             # Both are bounded by their configuration, so their room is taken once and for all.
@@ -167,9 +171,11 @@ class Engine:
         """Finish what runs, write memory to files if `flush`, and close everything."""
         self._is_stopping = True
         self._upkeep.stop()
+        self._compactor.stop()
         if flush and self._log.failure is None:
             await self.flush()
         await self._upkeep.wait()
+        await self._compactor.wait()
         await self._log.close()
         await self._store.close(self._tables.values())
         self._lock.release()
@@ -243,11 +249,12 @@ class Engine:
 
     def background(self, wall_s: int) -> list[Coroutine[Any, Any, None]]:
         """The work that is due: each coroutine must be run, and claims its work until it ends."""
-        self._wall_s = max(self._wall_s, wall_s)
+        self._store.wall_s = self._wall_s = max(self._wall_s, wall_s)
         self._work_is_signalled = False
         if self._is_stopping or self._log.failure is not None:
             return []
-        return self._upkeep.due(self._wall_s, self._flush_at)
+        jobs = self._upkeep.due(self._wall_s, self._flush_at)
+        return jobs + self._compactor.due(self._wall_s)
 
     # Tables.
 
@@ -277,8 +284,8 @@ class Engine:
 
     async def compact(self, table_id: bytes, wall_s: int = 0) -> None:
         """Merge all files of a table into one."""
-        self._wall_s = max(self._wall_s, wall_s)
-        await self._upkeep.compact_all(self._get_table(table_id), self._wall_s)
+        self._store.wall_s = self._wall_s = max(self._wall_s, wall_s)
+        await self._compactor.compact_all(self._get_table(table_id), self._wall_s)
 
     def layouts(self) -> list[Layout]:
         """The layouts of all tables."""
@@ -294,9 +301,10 @@ class Engine:
             self._cache.hits,
             self._cache.misses,
             self._upkeep.flushes,
-            self._upkeep.compactions,
+            self._compactor.compactions,
             self._log.bytes_used,
             self._log.syncs,
+            tuple(self._compactor.history),
         )
 
     def check(self) -> None:

@@ -119,7 +119,9 @@ class Manifest:
         flushed: Mapping[bytes, int] | None = None,
         forget: Iterable[bytes] = (),
     ) -> None:
-        """Durably add SSTables, remove others by number, note positions and forget dropped tables.
+        """Durably remove SSTables by number, add others, note positions and forget dropped tables.
+
+        One that is removed may be added again, at another level.
 
         All of it happens or nothing. Raises `DiskError` when nothing happened and it may be tried
         again, `ManifestFailed` when nobody knows. Changes wait for each other.
@@ -148,7 +150,8 @@ class Manifest:
         """The state after a change; asserts that the change makes sense."""
         old = self.state
         assert removed <= self.numbers(), "only what lives is removed"
-        assert not self.numbers() & {live.number for live in added}, "what lives is not added again"
+        staying = self.numbers() - removed
+        assert not staying & {live.number for live in added}, "what lives is not added again"
         kept = (live for live in old.sstables if live.number not in removed)
         positions = dict(old.flushed)
         for table_id, position in flushed.items():

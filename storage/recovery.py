@@ -66,7 +66,7 @@ async def recover(
 async def _open_files(
     store: Store, table: Table, has_manifest: bool, report: RecoveryReport
 ) -> None:
-    live = [sstable.number for sstable in store.manifest.sstables_of(table.layout.table_id)]
+    live = {file.number: file for file in store.manifest.sstables_of(table.layout.table_id)}
     await store.disk.make_directory(table.directory)
     for name in await store.disk.list(table.directory):
         generation = generation_of(name)
@@ -78,10 +78,12 @@ async def _open_files(
             raise CorruptManifest(path, 0, "there are SSTables, but no manifest that names them")
         await store.disk.remove(path)
         report.garbage_files += 1
-    for generation in live:
+    for generation, file in live.items():
         path = f"{table.directory}/{file_name(generation)}"
         try:
-            opened = await open_sstable(store.disk, path, table.layout.table_id, generation)
+            opened = await open_sstable(
+                store.disk, path, table.layout.table_id, generation, file.level
+            )
         except CorruptFile as error:
             table.damage = error
             report.damaged += (error,)

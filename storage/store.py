@@ -41,6 +41,7 @@ class Store:
         "manifest",
         "memory",
         "points",
+        "wall_s",
     )
 
     def __init__(
@@ -62,6 +63,8 @@ class Store:
         self.memory = memory
         self.points = points
         self._random = random
+        self.wall_s = 0
+        """The second of which `background` was told last."""
 
     def new_table(self, layout: Layout) -> Table:
         """A table without anything in it."""
@@ -81,6 +84,7 @@ class Store:
             self._random.randbytes(IDENTITY_BYTES),
             partitions_expected,
             self.points,
+            self.wall_s,
         )
 
     async def load_cached(self, fetch: Fetch) -> list[Parsed]:
@@ -134,7 +138,7 @@ class Store:
 
     def live(self, table: Table, file: SSTable) -> LiveSSTable:
         """What the manifest says of a file."""
-        return LiveSSTable(table.layout.table_id, file.generation, file.file_bytes)
+        return LiveSSTable(table.layout.table_id, file.generation, file.file_bytes, file.level)
 
     def append_all(self, mutations: Sequence[Mutation]) -> int:
         """Log several mutations as one record, and give its position."""

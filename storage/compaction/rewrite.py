@@ -1,7 +1,9 @@
 """Merging runs into one new SSTable: what flushes and compactions have in common."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
+from storage.compaction.outputs import Outputs
 from storage.merge import DONE, PAUSED, Chunk, CompactionMerge, Run
 from storage.pace import Pace
 from storage.row import NO_DELETION
@@ -15,11 +17,15 @@ PurgeableBefore = Callable[[bytes], int]
 async def rewrite_scans(
     scans: Sequence[Scan],
     merge: CompactionMerge,
-    output: SSTableOutput,
+    outputs: Outputs,
     purgeable_before: PurgeableBefore,
     is_stopping: Callable[[], bool],
+    merged: Counter[int],
 ) -> bool:
-    """Merge all partitions of the scans, which have begun, into the output; false if stopped."""
+    """Merge all partitions of the scans, which have begun, into the outputs; false if stopped.
+
+    Counts in `merged` how many partitions were in how many of the scans.
+    """
     pace = Pace()
     while not is_stopping():
         keys = [scan.key for scan in scans if scan.key is not None]
@@ -28,7 +34,8 @@ async def rewrite_scans(
         key = min(keys)
         at_hand = [scan for scan in scans if scan.key == key]
         merge.begin(key, [scan.head for scan in at_hand], purgeable_before(key))
-        await write_partition(key, at_hand, merge, output, pace)
+        merged[len(at_hand)] += 1
+        await write_partition(key, at_hand, merge, await outputs.output_for(key), pace)
         for scan in at_hand:
             if not scan.skip_now():
                 await scan.skip()

@@ -1,65 +1,43 @@
 """Which SSTables to merge: those of similar size, when there are enough of them.
 
-Pure: values in, a choice out. The rules and defaults are those of Cassandra's size-tiered strategy.
+Pure: values in, a choice out. The rules and defaults are those of Cassandra's size-tiered strategy,
+except that of several groups the one with the most files is taken, as nobody counts reads of files.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass, field
 
-MIB = 1024 * 1024
-
-
-class Sized(Protocol):
-    """What the choice depends on."""
-
-    @property
-    def generation(self) -> int:
-        """A younger file has a higher one."""
-
-    @property
-    def file_bytes(self) -> int:
-        """How large the file is."""
-
-
-S = TypeVar("S", bound=Sized)
+from storage.compaction.options import MIB, CommonOptions
+from storage.compaction.run import Choice, Situation, SortedRun, total_bytes
+from storage.compaction.tombstones import choose_for_tombstones
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The sub-options of the table's compaction option."""
+    """What makes sizes similar."""
 
-    is_enabled: bool = True
+    common: CommonOptions = field(default_factory=CommonOptions)
     bucket_low: float = 0.5
     bucket_high: float = 1.5
     min_sstable_bytes: int = 50 * MIB
-    min_threshold: int = 4
-    max_threshold: int = 32
 
     @staticmethod
-    def parse(pairs: Sequence[tuple[str, str]]) -> "Options":
-        """The options of a layout; what is not given, or for other strategies, has the default.
-
-        The statement which set them was validated, so a value that does not parse is our mistake.
-        """
-        given: Mapping[str, str] = dict(pairs)
+    def parse(given: Mapping[str, str]) -> "Options":
+        """The options of a table; what is not given has the default."""
         default = Options()
-        min_threshold = max(int(given.get("min_threshold", default.min_threshold)), 2)
         return Options(
-            given.get("enabled", "true").lower() == "true",
+            CommonOptions.parse(given),
             float(given.get("bucket_low", default.bucket_low)),
             float(given.get("bucket_high", default.bucket_high)),
             int(given.get("min_sstable_size", default.min_sstable_bytes)),
-            min_threshold,
-            max(int(given.get("max_threshold", default.max_threshold)), min_threshold),
         )
 
 
 @dataclass(slots=True)
-class _Bucket(Generic[S]):
+class _Bucket:
     """Files of similar size."""
 
-    files: list[S]
+    runs: list[SortedRun]
     average: float
 
     def takes(self, size: int, options: Options) -> bool:
@@ -68,36 +46,55 @@ class _Bucket(Generic[S]):
         are_small = max(size, self.average) < options.min_sstable_bytes
         return low < size < high or are_small
 
-    def add(self, file: S) -> None:
+    def add(self, run: SortedRun) -> None:
         """Put one more file inside."""
-        total = self.average * len(self.files) + file.file_bytes
-        self.files.append(file)
-        self.average = total / len(self.files)
+        total = self.average * len(self.runs) + run.file_bytes
+        self.runs.append(run)
+        self.average = total / len(self.runs)
 
 
-def buckets_of(files: Sequence[S], options: Options) -> list[list[S]]:
+def buckets_of(runs: Sequence[SortedRun], options: Options) -> list[list[SortedRun]]:
     """The files grouped by similar size; each is in exactly one group."""
-    buckets: list[_Bucket[S]] = []
-    for file in sorted(files, key=lambda file: (file.file_bytes, file.generation)):
+    buckets: list[_Bucket] = []
+    for run in sorted(runs, key=lambda run: (run.file_bytes, run.generation)):
         for bucket in buckets:
-            if bucket.takes(file.file_bytes, options):
-                bucket.add(file)
+            if bucket.takes(run.file_bytes, options):
+                bucket.add(run)
                 break
         else:
-            buckets.append(_Bucket([file], float(file.file_bytes)))
-    return [bucket.files for bucket in buckets]
+            buckets.append(_Bucket([run], float(run.file_bytes)))
+    return [bucket.runs for bucket in buckets]
 
 
-def choose(files: Sequence[S], options: Options) -> list[S]:
-    """The files to merge now; none if nothing is worth it.
+def choose_similar(runs: Sequence[SortedRun], options: Options) -> list[SortedRun]:
+    """The files to merge now; none if there is no group of enough of them.
 
     Of several groups the one with the most files is taken, of equal ones the one with the least
     bytes: that frees most files for the least work.
     """
-    if not options.is_enabled:
+    common = options.common
+    if len(runs) < common.min_threshold:
         return []
-    candidates = [b for b in buckets_of(files, options) if len(b) >= options.min_threshold]
+    candidates = [b for b in buckets_of(runs, options) if len(b) >= common.min_threshold]
     if not candidates:
         return []
-    chosen = [bucket[: options.max_threshold] for bucket in candidates]
-    return min(chosen, key=lambda files: (-len(files), sum(f.file_bytes for f in files)))
+    chosen = [bucket[: common.max_threshold] for bucket in candidates]
+    return min(chosen, key=lambda runs: (-len(runs), total_bytes(runs)))
+
+
+@dataclass(frozen=True, slots=True)
+class SizeTiered:
+    """Merges files of similar size."""
+
+    options: Options = field(default_factory=Options)
+
+    def choose(self, situation: Situation) -> Choice | None:
+        """See `Strategy`."""
+        chosen = choose_similar(situation.idle, self.options)
+        if chosen:
+            return Choice(tuple(chosen))
+        return choose_for_tombstones(situation, self.options.common)
+
+    def choose_all(self, runs: tuple[SortedRun, ...]) -> Choice:
+        """See `Strategy`."""
+        return Choice(runs)

@@ -66,12 +66,13 @@ class SSTableOutput:
         identity: bytes,
         partitions_expected: int,
         points: Points,
+        created_s: int = 0,
     ) -> "SSTableOutput":
         """Begin a file in the table's directory."""
         path = f"{directory}/{file_name(generation)}"
         file = await disk.open(path, OpenMode.CREATE)
         points.reach("sstable.created")
-        writer = SSTableWriter(layout, identity, generation, partitions_expected)
+        writer = SSTableWriter(layout, identity, generation, partitions_expected, created_s)
         return SSTableOutput(disk, directory, file, writer, layout.table_id, generation, points)
 
     @property

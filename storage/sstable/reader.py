@@ -45,6 +45,7 @@ class SSTable:
         "_users",
         "filter",
         "footer",
+        "level",
         "path",
         "statistics",
         "summary",
@@ -59,6 +60,7 @@ class SSTable:
         statistics: Statistics,
         summary: IndexBlock,
         bloom: BloomFilter,
+        level: int = 0,
     ) -> None:
         self._disk = disk
         self._file = file
@@ -69,6 +71,8 @@ class SSTable:
         self.statistics = statistics
         self.summary = summary
         self.filter = bloom
+        self.level = level
+        """Where leveled compaction keeps it; the manifest remembers."""
 
     @property
     def generation(self) -> int:
@@ -240,7 +244,9 @@ def _last_below(index: IndexBlock, end: tuple[bytes, bytes]) -> int:
     return position
 
 
-async def open_sstable(disk: Disk, path: str, table_id: bytes, generation: int) -> SSTable:
+async def open_sstable(
+    disk: Disk, path: str, table_id: bytes, generation: int, level: int = 0
+) -> SSTable:
     """Open the file and check all that is kept in memory; CorruptFile names what is damaged."""
     file = await disk.open(path, OpenMode.READ)
     try:
@@ -249,7 +255,7 @@ async def open_sstable(disk: Disk, path: str, table_id: bytes, generation: int) 
         if (footer.table_id, footer.generation, footer.file_bytes) != (table_id, generation, size):
             raise CorruptFile(path, size - PAGE_BYTES, "this is another table's or another file")
         tail = await file.read(footer.filter.offset, size - PAGE_BYTES - footer.filter.offset)
-        return _parse_tail(disk, path, file, footer, memoryview(tail))
+        return _parse_tail(disk, path, file, footer, memoryview(tail), level)
     except BaseException:
         await file.close()
         raise
@@ -265,7 +271,9 @@ async def _read_footer(file: File, path: str, size: int) -> Footer:
         raise CorruptFile(path, offset, str(error)) from error
 
 
-def _parse_tail(disk: Disk, path: str, file: File, footer: Footer, tail: memoryview) -> SSTable:
+def _parse_tail(
+    disk: Disk, path: str, file: File, footer: Footer, tail: memoryview, level: int
+) -> SSTable:
     def payload(kind: Kind, place: Extent) -> bytes:
         start = place.offset - footer.filter.offset
         return open_frame(footer.identity, place.offset, kind, tail[start : start + place.size])
@@ -279,7 +287,7 @@ def _parse_tail(disk: Disk, path: str, file: File, footer: Footer, tail: memoryv
         statistics = Statistics.decode(payload(Kind.STATISTICS, footer.statistics))
     except CorruptData as error:
         raise CorruptFile(path, offset, str(error)) from error
-    return SSTable(disk, path, file, footer, statistics, summary, bloom)
+    return SSTable(disk, path, file, footer, statistics, summary, bloom, level)
 
 
 def _parse_filter(footer: Footer, tail: memoryview) -> tuple[BloomFilter, int]:

@@ -108,7 +108,7 @@ def test_a_tombstone_stays_while_another_file_has_what_it_covers() -> None:
         engine.apply(delete(1, b"c1", b"c2", 9))
         await engine.flush()
         table = engine._tables[TABLE_ID]
-        await engine._upkeep.compact_some(table, table.sstables[:1], 10)
+        await engine._compactor.compact_some(table, table.sstables[:1], 10)
         assert await clusterings(engine, 1) == [b"c0", b"c2"]
         await engine.compact(TABLE_ID, 10)
         assert await clusterings(engine, 1) == [b"c0", b"c2"]

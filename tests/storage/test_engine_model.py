@@ -82,7 +82,7 @@ class EngineMachine(RuleBasedStateMachine):
     def compact_some(self, first: int, count: int) -> None:
         table = self.engine._tables[TABLE_ID]
         files = table.sstables[first : first + count]
-        self.runner.run(self.engine._upkeep.compact_some(table, files, self.now))
+        self.runner.run(self.engine._compactor.compact_some(table, files, self.now))
 
     @rule()
     def work_in_the_background(self) -> None:
