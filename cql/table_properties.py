@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
+from cql.compaction_properties import check_compaction_values
 from cql.errors import ConfigurationError, SyntaxException
 from cql.table_options import (
     BYTES_PER_KB,
@@ -387,6 +388,7 @@ def _compaction(name: str, value: object) -> Pairs:
         given.setdefault("max_threshold", "32")
         _check_thresholds(given)
     _check_numbers(given)
+    check_compaction_values(given, short)
     return tuple(sorted({**given, "class": full}.items()))
 
 
