@@ -47,8 +47,10 @@ $(VENV)/built: $(VENV)/ready setup.py $(SOURCES)
 	$(BIN)/python setup.py --quiet build_ext --inplace
 	touch $@
 
+# Everything anew with the internal checks; `make clean` goes back to a release build.
 debug: $(VENV)/ready
 	PYTHIA_DEBUG=1 $(BIN)/python setup.py --quiet build_ext --inplace --force
+	touch $(VENV)/built
 
 sim: build
 	$(BIN)/python -m pytest tests/sim --seed $(SEED)

@@ -16,7 +16,15 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 FLOORS = ("node", "cql", "cluster", "storage")
 PRIVATE = Path("pythiadb", "floors")
-DIRECTIVES = {"language_level": "3", "boundscheck": True, "wraparound": False, "cdivision": True}
+IS_DEBUG = os.environ.get("PYTHIA_DEBUG") == "1"
+DIRECTIVES = {
+    "language_level": "3",
+    "boundscheck": True,
+    "wraparound": False,
+    "cdivision": True,
+    "nonecheck": IS_DEBUG,
+}
+OPTIMISE = ["-O1", "-g"] if IS_DEBUG else ["-O2"]
 
 if not Path(sysconfig.get_path("include"), "Python.h").exists():
     raise SystemExit("Python's C headers are missing: install python3-dev.")
@@ -34,11 +42,14 @@ def extensions() -> list[Extension]:
         Extension(
             ".".join(source.relative_to(ROOT).with_suffix("").parts),
             [str(source.relative_to(ROOT))],
-            extra_compile_args=["-O2", "-Wno-unreachable-code"],
+            define_macros=[("PYTHIA_DEBUG", str(int(IS_DEBUG)))],
+            extra_compile_args=[*OPTIMISE, "-Wno-unreachable-code"],
         )
         for source in sources
     ]
-    return cythonize(modules, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1)
+    return cythonize(
+        modules, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1, force=IS_DEBUG
+    )
 
 
 class BuildExtensions(build_ext):

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 
+from storage.debug cimport PYTHIA_DEBUG
 from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
 from storage.row cimport ColumnSet, live_row, merge_pair, purge_row, shadow_row
 from storage.slice cimport Page, PartitionRows, Slice
@@ -40,6 +41,8 @@ cdef class Chunk:
         self.clusterings = clusterings
         self.rows = rows
         self.tombstones = [] if tombstones is None else tombstones
+        if PYTHIA_DEBUG:
+            self.check()
 
     def check(self) -> None:
         """Asserts everything that the merge relies on."""
