@@ -16,6 +16,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 FLOORS = ("node", "cql", "cluster", "storage")
 PRIVATE = Path("pythiadb", "floors")
+IN_TREE = ROOT / "build" / "in-tree"
 IS_DEBUG = os.environ.get("PYTHIA_DEBUG") == "1"
 DIRECTIVES = {
     "language_level": "3",
@@ -61,6 +62,9 @@ class BuildExtensions(build_ext):
 
     def run(self) -> None:
         self.stays_in_tree = bool(self.inplace) or self.editable_mode
+        if self.stays_in_tree:
+            # One place for both ways, so that an editable install compiles for `make build` too.
+            self.build_lib, self.build_temp = str(IN_TREE / "lib"), str(IN_TREE / "temp")
         super().run()
 
     def get_ext_fullpath(self, ext_name: str) -> str:
