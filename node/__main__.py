@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="D",
         help="data directory, or memory:// (default: data)",
     )
+    add("--io", metavar="HOW", help="uring, threads, buffered or auto (default: auto)")
     add("--shards", metavar="N", help="number of shards (default: one per core)")
     add("--memory", metavar="SIZE", help="memory of the node, such as 512MiB")
     add("--host", dest="rpc_address", metavar="A", help="address to listen on (default: 127.0.0.1)")
@@ -68,6 +69,7 @@ def _config(options: argparse.Namespace) -> Config:
     }
     for name, key in (
         ("data_directory", "workdir"),
+        ("io", "io"),
         ("shards", "shards"),
         ("rpc_address", "rpc_address"),
         ("native_transport_port", "native_transport_port"),

@@ -44,6 +44,7 @@ class Config:
     """Everything that can be set, with units in the names. Immutable after start."""
 
     data_directory: str = "data"
+    io: str = "auto"
     cluster_name: str = "Test Cluster"
     data_center: str = "datacenter1"
     rack: str = "rack1"
@@ -166,6 +167,7 @@ _PORT = _integer(0, 65535)
 _SETTINGS: Mapping[str, _Setting] = {
     "data_file_directories": _Setting("data_directory", _directory),
     "workdir": _Setting("data_directory", _directory),
+    "io": _Setting("io", _choice("auto", "uring", "threads", "buffered")),
     "cluster_name": _Setting("cluster_name", _text),
     "dc": _Setting("data_center", _text),
     "rack": _Setting("rack", _text),

@@ -35,7 +35,7 @@ from node.statements import SharedExecutor, StatementPorts
 from node.tracing import Tracer
 from node.turn import Turn
 from storage.commitlog import CommitLogConfig, SyncMode
-from storage.direct_disk import DirectDisk, supports_direct
+from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
 from storage.memory_disk import MemoryDisk
 
@@ -97,14 +97,14 @@ class World:
     has_failed: Callable[[BaseException], None]
 
 
-def open_disk(directory: str) -> DirectDisk | MemoryDisk:
-    """The disk that a data directory's name asks for; past the page cache where that is possible.
+def open_disk(directory: str, io: str) -> DirectDisk | MemoryDisk:
+    """The disk that a data directory's name asks for, used as the setting `io` says.
 
-    The directory must exist, unless it is in memory.
+    The directory must exist, unless it is in memory. Called in the process that uses the disk.
     """
     if directory.startswith(MEMORY_SCHEME):
         return MemoryDisk()
-    return DirectDisk(is_direct=supports_direct(directory))
+    return open_direct_disk(directory, IoChoice(io))
 
 
 class Shard:

@@ -122,7 +122,7 @@ class _Process:
                 shard_aware_port=seat.listeners.shard_aware_port,
                 generation=int(time.time()),
                 gateway=default_gateway(),
-                disk=open_disk(config.data_directory),
+                disk=open_disk(config.data_directory, config.io),
                 clock=Clock(seat.shard, config.shards),
                 random=Random(secrets.randbits(256)),
                 siblings=siblings,

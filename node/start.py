@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from node.listener import Listeners, is_in_use, open_listeners
 from node.shard import MEMORY_SCHEME, open_disk
 from node.shard_process import run_shard
 from node.supervisor import Seat, Supervisor
-from storage.errors import DirectoryLocked, DiskError
+from storage.errors import DirectoryLocked, DiskError, IoUringRefused
 
 if TYPE_CHECKING:
     from node.config import Config
@@ -69,13 +70,18 @@ async def _take_directory(config: Config) -> tuple[Identity, Lock | None, str]:
     try:
         if not directory.startswith(MEMORY_SCHEME):
             Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        disk = open_disk(directory)
+        disk = open_disk(directory, config.io)
         await disk.make_directory(directory)
         lock = await _lock(disk, directory)
         # A node's identity and its paging key come from the system's own randomness.
         identity = await load_or_create(disk, config, Random(secrets.randbits(256)))
     except OSError as error:
         raise CannotStart(f"{directory}: {error.strerror}") from None
+    except IoUringRefused as error:
+        reason = os.strerror(error.errno)
+        raise CannotStart(
+            f"io_uring is not allowed here ({reason}); start with --io auto or --io threads"
+        ) from None
     except (DiskError, IdentityMismatch) as error:
         raise CannotStart(str(error)) from None
     disk.stop()

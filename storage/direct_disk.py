@@ -1,8 +1,8 @@
 """Real files behind the Disk port: O_DIRECT where the file system has it, buffered where not.
 
-Calls that may wait for the disk are made by `storage.io_threads`; only the start-up calls
-(`list`, `make_directory`, `lock`) and the log's `append_now`, which goes to the page cache, are
-made by the caller's thread.
+Calls that may wait for the disk are made by a `FileCalls`: `storage.io_threads`, or
+`storage.uring` if that is asked for. Only the start-up calls (`list`, `make_directory`, `lock`) and
+the log's `append_now`, which goes to the page cache, are made by the caller's thread.
 
 Direct I/O moves whole 4096-byte pages. Reads are widened to pages and cut again; of a write the
 whole pages go directly and a rest goes through a second, buffered descriptor, which the kernel
@@ -16,11 +16,14 @@ import mmap
 import os
 from asyncio import Future
 from collections.abc import Callable
-from typing import TypeVar
+from enum import Enum
+from typing import Protocol, TypeVar
 
 from storage.disk import Bytes, OpenMode
-from storage.errors import DirectoryLocked, DiskError, disk_error
-from storage.io_threads import Descriptor, IoThreads
+from storage.errors import DirectoryLocked, DiskError, IoUringRefused, disk_error
+from storage.io_call import Descriptor
+from storage.io_threads import IoThreads
+from storage.uring import IoUring
 
 PAGE_BYTES = 4096
 THREADS_MAX_DEFAULT = 16
@@ -37,10 +40,62 @@ _FLAGS = {
 T = TypeVar("T")
 
 
+class IoChoice(Enum):
+    """Who makes the calls to the file system."""
+
+    AUTO = "auto"
+    """What we recommend: threads, until rings are proven; see decision 0004."""
+
+    URING = "uring"
+    """The kernel's rings, or no start."""
+
+    THREADS = "threads"
+    """A few threads, past the page cache where that is possible."""
+
+    BUFFERED = "buffered"
+    """A few threads, through the page cache."""
+
+
+class FileCalls(Protocol):
+    """Makes calls on files for one event loop, and raises `OSError` from the futures it gives.
+
+    Cancelling a future does not undo its call: what the call works on lives until the call is done.
+    """
+
+    def read(
+        self, file: Descriptor, offset: int, size: int, skip: int, wanted: int
+    ) -> Future[bytes]:
+        """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
+
+    def write(self, file: Descriptor, offset: int, data: Bytes, aligned: bool) -> Future[None]:
+        """Write all of `data` at `offset`, from aligned memory if `aligned`."""
+
+    def sync(self, file: Descriptor) -> Future[None]:
+        """Make the data of a file durable, and its length."""
+
+    def sync_directory(self, directory: Descriptor) -> Future[None]:
+        """Make the names in a directory durable."""
+
+    def allocate(self, file: Descriptor, size: int) -> Future[None]:
+        """Make a file at least `size` bytes long."""
+
+    def open(self, path: bytes, flags: int) -> Future[Descriptor]:
+        """Open a file."""
+
+    def rename(self, source: bytes, target: bytes) -> Future[None]:
+        """Give a file another name."""
+
+    def remove(self, path: bytes) -> Future[None]:
+        """Remove a file or an empty directory."""
+
+    def stop(self) -> None:
+        """Finish the calls in flight and resolve their futures."""
+
+
 class DirectDisk:
     """The file system of the machine, used by one event loop."""
 
-    __slots__ = ("_calls", "_is_direct", "_threads")
+    __slots__ = ("_calls", "_is_direct", "_maker", "_name")
 
     def __init__(
         self,
@@ -49,15 +104,18 @@ class DirectDisk:
         threads_max: int = THREADS_MAX_DEFAULT,
         slow_threads_max: int = SLOW_THREADS_MAX_DEFAULT,
         calls_max: int = CALLS_MAX_DEFAULT,
+        uring: IoUring | None = None,
     ) -> None:
+        """Make calls through `uring`, or through threads if there is none."""
         self._is_direct = is_direct and _O_DIRECT != 0
-        self._threads = IoThreads(threads_max, slow_threads_max)
+        self._name = "threads" if uring is None else "io_uring"
+        self._maker: FileCalls = uring or IoThreads(threads_max, slow_threads_max)
         self._calls = _Calls(calls_max)
 
     @property
     def description(self) -> str:
         """Which back-end this is."""
-        return "threads, O_DIRECT" if self._is_direct else "threads, buffered"
+        return f"{self._name}, {'O_DIRECT' if self._is_direct else 'buffered'}"
 
     async def open(self, path: str, mode: OpenMode) -> "DirectFile":
         """Open a file; past the page cache if the disk is direct, unless it is a log."""
@@ -65,14 +123,14 @@ class DirectDisk:
         if self._is_direct and mode is not OpenMode.LOG:
             try:
                 file = await self._open(path, flags | _O_DIRECT)
-                return DirectFile(self._threads, self._calls, path, mode, file, is_direct=True)
+                return DirectFile(self._maker, self._calls, path, mode, file, is_direct=True)
             except DiskError as failure:
                 if failure.errno != errno.EINVAL:
                     raise
             # This one file's file system has no O_DIRECT; it may have made the file all the same.
             flags &= ~os.O_EXCL
         file = await self._open(path, flags)
-        return DirectFile(self._threads, self._calls, path, mode, file, is_direct=False)
+        return DirectFile(self._maker, self._calls, path, mode, file, is_direct=False)
 
     async def list(self, directory: str) -> list[str]:
         """Give the names in a directory, sorted."""
@@ -91,11 +149,11 @@ class DirectDisk:
     async def rename(self, source: str, target: str) -> None:
         """Give a file another name, replacing what has that name."""
         names = os.fsencode(source), os.fsencode(target)
-        await self._calls.make("rename", source, lambda: self._threads.rename(*names))
+        await self._calls.make("rename", source, lambda: self._maker.rename(*names))
 
     async def remove(self, path: str) -> None:
         """Remove a file or an empty directory."""
-        await self._calls.make("remove", path, lambda: self._threads.remove(os.fsencode(path)))
+        await self._calls.make("remove", path, lambda: self._maker.remove(os.fsencode(path)))
 
     async def make_directory(self, path: str) -> None:
         """Make a directory and those above it, durably."""
@@ -115,7 +173,7 @@ class DirectDisk:
         """Make the creates, renames and removes in a directory durable."""
         directory = await self._open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         await self._calls.make(
-            "sync_directory", path, lambda: self._threads.sync_directory(directory)
+            "sync_directory", path, lambda: self._maker.sync_directory(directory)
         )
 
     async def lock(self, directory: str) -> "DirectLock":
@@ -134,12 +192,12 @@ class DirectDisk:
         return DirectLock(file)
 
     def stop(self) -> None:
-        """Finish the calls in flight and end the threads; files opened before are of no use now."""
-        self._threads.stop()
+        """Finish the calls in flight; files opened before are of no use now."""
+        self._maker.stop()
 
     async def _open(self, path: str, flags: int) -> Descriptor:
         name = os.fsencode(path)
-        return await self._calls.make("open", path, lambda: self._threads.open(name, flags))
+        return await self._calls.make("open", path, lambda: self._maker.open(name, flags))
 
 
 class DirectFile:
@@ -150,15 +208,15 @@ class DirectFile:
         "_calls",
         "_file",
         "_is_direct",
+        "_maker",
         "_mode",
         "_path",
         "_rest",
-        "_threads",
     )
 
     def __init__(
         self,
-        threads: IoThreads,
+        maker: FileCalls,
         calls: "_Calls",
         path: str,
         mode: OpenMode,
@@ -166,7 +224,7 @@ class DirectFile:
         *,
         is_direct: bool,
     ) -> None:
-        self._threads = threads
+        self._maker = maker
         self._calls = calls
         self._path = path
         self._mode = mode
@@ -186,7 +244,7 @@ class DirectFile:
         return await self._calls.make(
             "read",
             self._path,
-            lambda: self._threads.read(file, start, end - start, offset - start, size),
+            lambda: self._maker.read(file, start, end - start, offset - start, size),
         )
 
     async def write(self, offset: int, data: Bytes) -> None:
@@ -218,12 +276,12 @@ class DirectFile:
     async def allocate(self, size: int) -> None:
         """Make the file at least `size` bytes long, with blocks reserved where that is possible."""
         file = self._get_writable("allocate")
-        await self._calls.make("allocate", self._path, lambda: self._threads.allocate(file, size))
+        await self._calls.make("allocate", self._path, lambda: self._maker.allocate(file, size))
 
     async def sync(self) -> None:
         """Make everything written so far durable, whichever descriptor it went through."""
         file = self._get_file("sync")
-        await self._calls.make("sync", self._path, lambda: self._threads.sync(file))
+        await self._calls.make("sync", self._path, lambda: self._maker.sync(file))
 
     async def close(self) -> None:
         """Give the file back; the kernel closes it when the last call in flight is done."""
@@ -234,16 +292,14 @@ class DirectFile:
 
     async def _write(self, file: Descriptor, offset: int, data: Bytes, *, is_aligned: bool) -> None:
         await self._calls.make(
-            "write", self._path, lambda: self._threads.write(file, offset, data, is_aligned)
+            "write", self._path, lambda: self._maker.write(file, offset, data, is_aligned)
         )
 
     async def _get_rest(self, file: Descriptor) -> Descriptor:
         if self._rest is None:
             # By its descriptor, as the file may have another name by now. Only Linux comes here.
             name, flags = b"/proc/self/fd/%d" % file.fd, os.O_RDWR | os.O_CLOEXEC
-            rest = await self._calls.make(
-                "open", self._path, lambda: self._threads.open(name, flags)
-            )
+            rest = await self._calls.make("open", self._path, lambda: self._maker.open(name, flags))
             self._rest = self._rest or rest
         return self._rest
 
@@ -286,6 +342,23 @@ class _Calls:
                 return await call()
             except OSError as failure:
                 raise _typed(failure, operation, path) from failure
+
+
+def open_direct_disk(directory: str, choice: IoChoice = IoChoice.AUTO) -> DirectDisk:
+    """The disk of an existing directory; raises `IoUringRefused` if that is forced and impossible.
+
+    To be called in the process and the thread that will use the disk.
+    """
+    if choice is IoChoice.BUFFERED:
+        return DirectDisk(is_direct=False)
+    is_direct = supports_direct(directory)
+    if choice is not IoChoice.URING:
+        return DirectDisk(is_direct=is_direct)
+    try:
+        uring = IoUring(CALLS_MAX_DEFAULT, SLOW_THREADS_MAX_DEFAULT)
+    except OSError as failure:
+        raise IoUringRefused(failure.errno or errno.EIO, "io_uring", directory) from None
+    return DirectDisk(is_direct=is_direct, uring=uring)
 
 
 def supports_direct(directory: str) -> bool:

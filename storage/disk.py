@@ -1,8 +1,8 @@
 """The Disk and File ports: everything storage wants from a file system.
 
-Four things stand behind these ports and pass the same suite (`tests/ports`):
-`storage.direct_disk` (files, O_DIRECT), its buffered fallback, `storage.memory_disk`
-(`memory://`) and the simulated disk of the tests.
+Five things stand behind these ports and pass the same suite (`tests/ports`):
+`storage.direct_disk` (files, O_DIRECT) through io_uring or threads, its buffered fallback,
+`storage.memory_disk` (`memory://`) and the simulated disk of the tests.
 
 What holds for all of them:
 - Paths are `/`-separated strings. `open` with a mode that writes needs the directory to exist.

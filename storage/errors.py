@@ -75,6 +75,12 @@ class TooManyOpenFiles(DiskError):
     is_definite = True
 
 
+class IoUringRefused(DiskError):
+    """The kernel, or whoever confines this process, does not allow io_uring."""
+
+    is_definite = True
+
+
 _BY_ERRNO: dict[int, type[DiskError]] = {
     errno.ENOENT: FileMissing,
     errno.EEXIST: FileAlreadyExists,

@@ -1,12 +1,7 @@
 from asyncio import Future
 from typing import Self
 
-class Descriptor:
-    def __new__(cls, fd: int) -> Self: ...
-    @property
-    def fd(self) -> int: ...
-
-class Request: ...
+from storage.io_call import Descriptor
 
 class IoThreads:
     @property

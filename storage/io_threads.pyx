@@ -13,13 +13,29 @@ do not stand behind syncs.
 import asyncio
 import os
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 from libc.errno cimport EINTR, EIO, errno
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy
+
+from storage.io_call cimport (
+    ALIGNMENT,
+    OPERATION_ALLOCATE,
+    OPERATION_OPEN,
+    OPERATION_READ,
+    OPERATION_REMOVE,
+    OPERATION_RENAME,
+    OPERATION_SYNC,
+    OPERATION_SYNC_DIRECTORY,
+    OPERATION_WRITE,
+    Call,
+    Descriptor,
+    Request,
+    new_read,
+    new_request,
+    new_write,
+)
 
 
 cdef extern from *:
@@ -100,9 +116,6 @@ cdef extern from "<stdio.h>" nogil:
     int stdio_rename "rename"(const char *source, const char *target)
     int stdio_remove "remove"(const char *path)
 
-cdef extern from "<stdlib.h>" nogil:
-    int posix_memalign(void **memory, size_t alignment, size_t size)
-
 
 cdef enum:
     LANE_FAST = 0
@@ -110,50 +123,6 @@ cdef enum:
     FILE_MODE = 0o600
 
 assert sizeof(long) == 8, "file offsets need 64 bits"
-
-
-cdef class Descriptor:
-    """An open file, closed when nobody holds it any more, calls in flight included.
-
-    A descriptor closed under a running call could be another file's by the time the call is made.
-    """
-
-    def __cinit__(self, int fd):
-        self.fd = fd
-
-    def __dealloc__(self):
-        if self.fd >= 0:
-            close(self.fd)
-
-
-cdef class Request:
-    """One call on its way: what it works on, and the future that waits for it."""
-
-    def __dealloc__(self):
-        free(self.owned)
-        if self.has_view:
-            PyBuffer_Release(&self.view)
-
-    cdef int own(self, int64_t size) except -1:
-        """Take aligned memory for the call; raises MemoryError."""
-        cdef void *memory = NULL
-        if posix_memalign(&memory, ALIGNMENT, max(size, 1)) != 0:
-            raise MemoryError
-        self.owned = <char *>memory
-        self.call.memory = self.owned
-        return 0
-
-    cdef object outcome(self):
-        """What the future gets; raises OSError if the call failed."""
-        if self.call.result < 0:
-            number = -self.call.result
-            raise OSError(number, os.strerror(number))
-        if self.call.operation == OPERATION_READ:
-            available = max(<int64_t>0, min(self.wanted, self.call.result - self.skip))
-            return PyBytes_FromStringAndSize(self.call.memory + self.skip, available)
-        if self.call.operation == OPERATION_OPEN:
-            return Descriptor(self.call.result)
-        return None
 
 
 cdef class IoThreads:
@@ -187,47 +156,29 @@ cdef class IoThreads:
 
     def read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted):
         """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
-        assert skip >= 0 and wanted >= 0 and skip + wanted <= size, "what is wanted is read"
-        cdef Request request = self.request(OPERATION_READ, file)
-        request.own(size)
-        request.call.size = size
-        request.call.offset = offset
-        request.skip = skip
-        request.wanted = wanted
-        return self.submit(request, LANE_FAST)
+        return self.submit(new_read(self, file, offset, size, skip, wanted), LANE_FAST)
 
     def write(self, Descriptor file, int64_t offset, data, bint aligned):
         """Write all of `data` at `offset`, from aligned memory if `aligned`."""
-        cdef Request request = self.request(OPERATION_WRITE, file)
-        PyObject_GetBuffer(data, &request.view, PyBUF_SIMPLE)
-        request.has_view = True
-        request.call.memory = <char *>request.view.buf
-        request.call.size = request.view.len
-        request.call.offset = offset
-        if aligned:
-            request.own(request.view.len)
-            memcpy(request.owned, request.view.buf, request.view.len)
-            PyBuffer_Release(&request.view)
-            request.has_view = False
-        return self.submit(request, LANE_FAST)
+        return self.submit(new_write(self, file, offset, data, aligned), LANE_FAST)
 
     def sync(self, Descriptor file):
         """Make the data of a file durable, and its length."""
-        return self.submit(self.request(OPERATION_SYNC, file), LANE_SLOW)
+        return self.submit(new_request(self, OPERATION_SYNC, file), LANE_SLOW)
 
     def sync_directory(self, Descriptor directory):
         """Make the names in a directory durable."""
-        return self.submit(self.request(OPERATION_SYNC_DIRECTORY, directory), LANE_SLOW)
+        return self.submit(new_request(self, OPERATION_SYNC_DIRECTORY, directory), LANE_SLOW)
 
     def allocate(self, Descriptor file, int64_t size):
         """Make a file at least `size` bytes long."""
-        cdef Request request = self.request(OPERATION_ALLOCATE, file)
+        cdef Request request = new_request(self, OPERATION_ALLOCATE, file)
         request.call.size = size
         return self.submit(request, LANE_SLOW)
 
     def open(self, bytes path, int flags):
         """Open a file; the future gives its Descriptor."""
-        cdef Request request = self.request(OPERATION_OPEN, None)
+        cdef Request request = new_request(self, OPERATION_OPEN, None)
         request.names = path
         request.call.path = PyBytes_AS_STRING(path)
         request.call.flags = flags
@@ -235,7 +186,7 @@ cdef class IoThreads:
 
     def rename(self, bytes source, bytes target):
         """Give a file another name."""
-        cdef Request request = self.request(OPERATION_RENAME, None)
+        cdef Request request = new_request(self, OPERATION_RENAME, None)
         request.names = (source, target)
         request.call.path = PyBytes_AS_STRING(source)
         request.call.target = PyBytes_AS_STRING(target)
@@ -243,7 +194,7 @@ cdef class IoThreads:
 
     def remove(self, bytes path):
         """Remove a file or an empty directory."""
-        cdef Request request = self.request(OPERATION_REMOVE, None)
+        cdef Request request = new_request(self, OPERATION_REMOVE, None)
         request.names = path
         request.call.path = PyBytes_AS_STRING(path)
         return self.submit(request, LANE_SLOW)
@@ -259,15 +210,6 @@ cdef class IoThreads:
         close(self.wake_read_fd)
         close(self.shared.wake_fd)
         self.loop = None
-
-    cdef Request request(self, Operation operation, Descriptor file):
-        """Make a request; raises MemoryError."""
-        cdef Request request = Request.__new__(Request)
-        request.threads = self
-        request.file = file
-        request.call.operation = operation
-        request.call.fd = -1 if file is None else file.fd
-        return request
 
     cdef object submit(self, Request request, int lane_number):
         """Queue a call and give its future; raises if no thread can be started for it."""
@@ -345,7 +287,7 @@ cdef class IoThreads:
             Py_DECREF(request)
             call.request = NULL
             self.in_flight -= 1
-            _resolve(request)
+            request.finish()
         return 0
 
     cdef void join(self) noexcept:
@@ -357,21 +299,6 @@ cdef class IoThreads:
         pthread_mutex_unlock(&self.shared.mutex)
         for number in range(LANES):
             _join_lane(&self.shared.lanes[number])
-
-
-cdef int _resolve(Request request) except -1:
-    """Tell the future of a request, unless nobody waits any more; raises MemoryError."""
-    if request.future.done():
-        if request.call.operation == OPERATION_OPEN and request.call.result >= 0:
-            close(request.call.result)
-        return 0
-    try:
-        outcome = request.outcome()
-    except OSError as failure:
-        request.future.set_exception(failure)
-    else:
-        request.future.set_result(outcome)
-    return 0
 
 
 cdef void _join_lane(Lane *lane) noexcept:

@@ -1,4 +1,7 @@
-"""Random 4 KiB reads through the Disk port. Run: `python -m bench.micro.direct_disk [DIR]`."""
+"""Random 4 KiB reads through the Disk port, by io_uring and by threads in turn.
+
+Run: `python -m bench.micro.direct_disk [DIR]`.
+"""
 
 import asyncio
 import os
@@ -7,12 +10,13 @@ import tempfile
 import time
 from random import Random
 
-from storage.direct_disk import DirectDisk, supports_direct
+from storage.direct_disk import IoChoice, open_direct_disk
 from storage.disk import File, OpenMode
 
 FILE_BYTES = 512 << 20
 BLOCK_BYTES = 4096
-SECONDS = 2.0
+SECONDS = 1.0
+ROUNDS = 3
 
 
 async def reads(file: File, in_flight: int) -> tuple[float, float]:
@@ -34,10 +38,9 @@ async def reads(file: File, in_flight: int) -> tuple[float, float]:
     return done / wall, cpu / done * 1e6
 
 
-async def main(directory: str) -> None:
-    """Write a file, then read it at random."""
-    disk = DirectDisk(is_direct=supports_direct(directory))
-    print(disk.description)
+async def fill(directory: str) -> str:
+    """Write the file that is read, and say how fast that was."""
+    disk = open_direct_disk(directory, IoChoice.THREADS)
     path = f"{directory}/data"
     file = await disk.open(path, OpenMode.CREATE)
     chunk = os.urandom(1 << 20)
@@ -46,11 +49,26 @@ async def main(directory: str) -> None:
         await file.write(offset, chunk)
     await file.sync()
     print(f"sequential write: {FILE_BYTES / (time.perf_counter() - wall) / 1e6:,.0f} MB/s")
-    for in_flight in (1, 4, 16, 64):
-        rate, cpu = await reads(file, in_flight)
-        print(f"{in_flight:3} in flight: {rate:9,.0f} reads/s {cpu:6.1f} us CPU/read")
     await file.close()
     disk.stop()
+    return path
+
+
+async def main(directory: str) -> None:
+    """Write a file, then read it at random, each way in turn, under the same load."""
+    path = await fill(directory)
+    for in_flight in (1, 4, 16, 64):
+        for choice in (IoChoice.URING, IoChoice.THREADS) * ROUNDS:
+            disk = open_direct_disk(directory, choice)
+            file = await disk.open(path, OpenMode.READ)
+            rate, cpu = await reads(file, in_flight)
+            await file.close()
+            print(
+                f"{disk.description:20} {in_flight:3} in flight: {rate:9,.0f} reads/s "
+                f"{cpu:6.1f} us CPU/read",
+                flush=True,
+            )
+            disk.stop()
 
 
 if __name__ == "__main__":

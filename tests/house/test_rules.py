@@ -34,7 +34,7 @@ WORLD = {
     "datetime": set(),
     "random": set(),
     "secrets": {"node"},
-    "os": {"node", "storage/direct_disk", "storage/io_threads"},
+    "os": {"node", "storage/direct_disk", "storage/io_call", "storage/io_threads", "storage/uring"},
     "pathlib": {"node"},
     "socket": {"node"},
     "subprocess": set(),

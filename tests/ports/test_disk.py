@@ -1,4 +1,4 @@
-"""One suite for every disk: direct, buffered, memory and simulated."""
+"""One suite for every disk: io_uring, threads, buffered, memory and simulated."""
 
 import asyncio
 import errno

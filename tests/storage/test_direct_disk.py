@@ -16,7 +16,8 @@ import pytest
 from storage.direct_disk import DirectDisk, supports_direct
 from storage.disk import OpenMode
 from storage.errors import DirectoryLocked, DiskError, DiskFull, TooManyOpenFiles
-from storage.io_threads import Descriptor, IoThreads
+from storage.io_call import Descriptor
+from storage.io_threads import IoThreads
 
 SHARED_MEMORY = Path("/dev/shm")
 

@@ -1,0 +1,126 @@
+"""One call to the file system: what it needs until it is done, and the future that waits.
+
+The memory a call works on belongs to its request, and so does a reference to the open file; a
+request lives until whoever makes the call is done with it. So a caller may be cancelled, a file may
+be closed and data may be let go while the kernel still reads and writes them.
+"""
+
+import os
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy
+
+
+cdef extern from "<stdlib.h>" nogil:
+    int posix_memalign(void **memory, size_t alignment, size_t size)
+
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+
+
+cdef class Descriptor:
+    """An open file, closed when nobody holds it any more, calls in flight included.
+
+    A descriptor closed under a running call could be another file's by the time the call is made.
+    """
+
+    def __cinit__(self, int fd):
+        self.fd = fd
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            close(self.fd)
+
+
+cdef class Request:
+    """One call on its way: what it works on, and the future that waits for it."""
+
+    def __dealloc__(self):
+        free(self.owned)
+        if self.has_view:
+            PyBuffer_Release(&self.view)
+
+    cdef int own(self, int64_t size) except -1:
+        """Take aligned memory for the call; raises MemoryError."""
+        cdef void *memory = NULL
+        if posix_memalign(&memory, ALIGNMENT, max(size, 1)) != 0:
+            raise MemoryError
+        self.owned = <char *>memory
+        self.call.memory = self.owned
+        return 0
+
+    cdef object outcome(self):
+        """What the future gets; raises OSError if the call failed."""
+        if self.call.result < 0:
+            number = -self.call.result
+            raise OSError(number, os.strerror(number))
+        if self.call.operation == OPERATION_READ:
+            available = max(<int64_t>0, min(self.wanted, self.call.result - self.skip))
+            return PyBytes_FromStringAndSize(self.call.memory + self.skip, available)
+        if self.call.operation == OPERATION_OPEN:
+            return Descriptor(self.call.result)
+        return None
+
+    cdef int finish(self) except -1:
+        """Tell the future, unless nobody waits any more; raises MemoryError."""
+        if self.future.done():
+            if self.call.operation == OPERATION_OPEN and self.call.result >= 0:
+                close(self.call.result)
+            return 0
+        try:
+            outcome = self.outcome()
+        except OSError as failure:
+            self.future.set_exception(failure)
+        else:
+            self.future.set_result(outcome)
+        return 0
+
+
+cdef Request new_request(object owner, Operation operation, Descriptor file):
+    """Make a call without its future; raises MemoryError."""
+    cdef Request request = Request.__new__(Request)
+    request.owner = owner
+    request.file = file
+    request.call.operation = operation
+    request.call.fd = -1 if file is None else file.fd
+    return request
+
+
+cdef Request new_read(
+    object owner, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted
+):
+    """Make a read of `size` bytes, of which `wanted` after the first `skip` are asked for.
+
+    Raises MemoryError.
+    """
+    assert skip >= 0 and wanted >= 0 and skip + wanted <= size, "what is wanted is read"
+    cdef Request request = new_request(owner, OPERATION_READ, file)
+    request.own(size)
+    request.call.size = size
+    request.call.offset = offset
+    request.skip = skip
+    request.wanted = wanted
+    return request
+
+
+cdef Request new_write(object owner, Descriptor file, int64_t offset, object data, bint aligned):
+    """Make a write of all of `data`, from aligned memory if `aligned`; raises MemoryError.
+
+    Raises BufferError or TypeError if `data` has no bytes.
+    """
+    cdef Request request = new_request(owner, OPERATION_WRITE, file)
+    PyObject_GetBuffer(data, &request.view, PyBUF_SIMPLE)
+    request.has_view = True
+    request.call.memory = <char *>request.view.buf
+    request.call.size = request.view.len
+    request.call.offset = offset
+    if aligned:
+        request.own(request.view.len)
+        memcpy(request.owned, request.view.buf, request.view.len)
+        PyBuffer_Release(&request.view)
+        request.has_view = False
+    return request

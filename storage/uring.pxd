@@ -1,0 +1,45 @@
+"""Reads and writes through io_uring, submitted once per turn of the loop."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from storage.io_call cimport Descriptor, Request
+from storage.io_threads cimport IoThreads
+
+
+cdef extern from *:
+    """
+    /* What the kernel and a process share: two rings and the entries of one. */
+    struct pythia_ring {
+        int fd;
+        int event_fd;
+        unsigned entries;
+        unsigned queued;             /* entries filled and not taken by the kernel yet */
+        unsigned *sq_head, *sq_tail, *sq_array, *cq_head, *cq_tail;
+        unsigned sq_mask, cq_mask;
+        void *sqes, *cqes, *rings;
+        size_t sqes_bytes, rings_bytes;
+    };
+    """
+    ctypedef struct Ring "struct pythia_ring":
+        int fd
+        int event_fd
+        unsigned int entries
+        unsigned int queued
+
+
+cdef class IoUring:
+    cdef Ring ring           # fd is -1 while there is none
+    cdef unsigned int entries
+    cdef IoThreads threads   # for what the ring does not carry
+    cdef object loop         # the event loop that is woken; taken at the first call
+    cdef bint is_submitting  # the loop will call us at the end of this turn
+    cdef int moving          # reads and writes in flight
+
+    cdef object submit(self, Request request)
+    cdef int put(self, Request request) except -1
+    cdef int attach(self) except -1
+    cdef int make_ring(self) except -1
+    cdef int enter(self, unsigned int completions_min) except -1
+    cdef int take_completions(self) except -1
+    cdef int complete(self, Request request, int result) except -1
+    cdef int give_back(self, int failure) except -1

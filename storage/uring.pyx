@@ -1,0 +1,409 @@
+"""Reads and writes through io_uring, submitted once per turn of the loop.
+
+A call fills an entry of the submission ring; at the end of the turn one system call gives the
+kernel all entries of the turn. Completions are announced through an eventfd, and one look at the
+completion ring resolves the futures of all calls finished by then. There is no thread to wake and
+none to wake us, which is most of what a read through `storage.io_threads` costs.
+
+The ring carries reads and writes. Opens, renames, removes, allocations and syncs would be made by
+a worker of the kernel, not by the disk's interrupt, so they go to the slow lane of a few threads.
+
+The ring is made by the thread and the process that use it, and is not passed on by a fork.
+"""
+
+import asyncio
+import os
+
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
+from libc.errno cimport EAGAIN, EBADF, EBUSY, EINTR, EIO, errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
+
+from storage.io_call cimport (
+    ALIGNMENT,
+    OPERATION_READ,
+    Call,
+    Descriptor,
+    Request,
+    new_read,
+    new_write,
+)
+from storage.io_threads cimport IoThreads
+
+
+cdef extern from *:
+    """
+    #include <errno.h>
+    #include <stdint.h>
+    #include <string.h>
+    #include <unistd.h>
+
+    #if defined(__linux__) && __has_include(<linux/io_uring.h>)
+    #include <linux/io_uring.h>
+    #include <sys/eventfd.h>
+    #include <sys/mman.h>
+    #include <sys/syscall.h>
+
+    /* Newer than some headers; a kernel which does not know them refuses them. */
+    #define PYTHIA_COOP_TASKRUN (1U << 8)
+    #define PYTHIA_SINGLE_ISSUER (1U << 12)
+    #define PYTHIA_DEFER_TASKRUN (1U << 13)
+    #define PYTHIA_FEATURES (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | 1U << 5 /* 5.7 */)
+
+    static void pythia_ring_close(struct pythia_ring *ring) {
+        if (ring->sqes) munmap(ring->sqes, ring->sqes_bytes);
+        if (ring->rings) munmap(ring->rings, ring->rings_bytes);
+        if (ring->event_fd >= 0) close(ring->event_fd);
+        if (ring->fd >= 0) close(ring->fd);
+        memset(ring, 0, sizeof *ring);
+        ring->fd = ring->event_fd = -1;
+    }
+
+    static int pythia_ring_map(struct pythia_ring *ring, struct io_uring_params *p) {
+        size_t sq = p->sq_off.array + p->sq_entries * sizeof(unsigned);
+        size_t cq = p->cq_off.cqes + p->cq_entries * sizeof(struct io_uring_cqe);
+        char *at;
+        ring->entries = p->sq_entries;
+        ring->rings_bytes = sq > cq ? sq : cq;
+        ring->sqes_bytes = p->sq_entries * sizeof(struct io_uring_sqe);
+        at = mmap(0, ring->rings_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                  ring->fd, IORING_OFF_SQ_RING);
+        if (at == MAP_FAILED) return -errno;
+        ring->rings = at;
+        ring->sqes = mmap(0, ring->sqes_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                          ring->fd, IORING_OFF_SQES);
+        if (ring->sqes == MAP_FAILED) { ring->sqes = 0; return -errno; }
+        if (madvise(at, ring->rings_bytes, MADV_DONTFORK) != 0) return -errno;
+        if (madvise(ring->sqes, ring->sqes_bytes, MADV_DONTFORK) != 0) return -errno;
+        ring->sq_head = (unsigned *)(at + p->sq_off.head);
+        ring->sq_tail = (unsigned *)(at + p->sq_off.tail);
+        ring->sq_array = (unsigned *)(at + p->sq_off.array);
+        ring->sq_mask = *(unsigned *)(at + p->sq_off.ring_mask);
+        ring->cq_head = (unsigned *)(at + p->cq_off.head);
+        ring->cq_tail = (unsigned *)(at + p->cq_off.tail);
+        ring->cq_mask = *(unsigned *)(at + p->cq_off.ring_mask);
+        ring->cqes = at + p->cq_off.cqes;
+        return 0;
+    }
+
+    /* Makes a ring and its eventfd; 0 or -errno. */
+    static int pythia_ring_open(struct pythia_ring *ring, unsigned entries) {
+        /* The best first: completions are prepared only when we come for them. */
+        static const unsigned flags[] = {
+            PYTHIA_SINGLE_ISSUER | PYTHIA_DEFER_TASKRUN, PYTHIA_COOP_TASKRUN, 0};
+        struct io_uring_params p;
+        int failure = 0;
+        unsigned n;
+        memset(ring, 0, sizeof *ring);
+        ring->fd = ring->event_fd = -1;
+        for (n = 0; n < 3 && ring->fd < 0; n++) {
+            memset(&p, 0, sizeof p);
+            p.flags = flags[n];
+            ring->fd = syscall(__NR_io_uring_setup, entries, &p);
+            if (ring->fd < 0 && errno != EINVAL) return -errno;
+        }
+        if (ring->fd < 0) return -EINVAL;
+        if ((p.features & PYTHIA_FEATURES) != PYTHIA_FEATURES) failure = -ENOSYS;
+        if (!failure) failure = pythia_ring_map(ring, &p);
+        if (!failure) {
+            ring->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+            if (ring->event_fd < 0) failure = -errno;
+        }
+        if (!failure && syscall(__NR_io_uring_register, ring->fd, IORING_REGISTER_EVENTFD,
+                                &ring->event_fd, 1) < 0)
+            failure = -errno;
+        if (failure) pythia_ring_close(ring);
+        return failure;
+    }
+
+    /* Fills an entry; 0, or -1 if the ring is full. */
+    static int pythia_ring_put(struct pythia_ring *ring, int is_read, int fd, void *memory,
+                               int64_t size, int64_t offset, void *request) {
+        unsigned tail = *ring->sq_tail;
+        struct io_uring_sqe *entry;
+        if (tail - __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE) >= ring->entries) return -1;
+        entry = (struct io_uring_sqe *)ring->sqes + (tail & ring->sq_mask);
+        memset(entry, 0, sizeof *entry);
+        entry->opcode = is_read ? IORING_OP_READ : IORING_OP_WRITE;
+        entry->fd = fd;
+        entry->addr = (uint64_t)(uintptr_t)memory;
+        entry->len = size > (1 << 30) ? (1 << 30) : (unsigned)size;
+        entry->off = offset;
+        entry->user_data = (uint64_t)(uintptr_t)request;
+        ring->sq_array[tail & ring->sq_mask] = tail & ring->sq_mask;
+        __atomic_store_n(ring->sq_tail, tail + 1, __ATOMIC_RELEASE);
+        ring->queued++;
+        return 0;
+    }
+
+    /* Gives the kernel what is queued and waits for so many completions; 0 or -errno. */
+    static int pythia_ring_enter(struct pythia_ring *ring, unsigned completions_min) {
+        long taken = syscall(__NR_io_uring_enter, ring->fd, ring->queued, completions_min,
+                             IORING_ENTER_GETEVENTS, NULL, 0);
+        if (taken < 0) return -errno;
+        ring->queued -= (unsigned)taken;
+        return 0;
+    }
+
+    /* Takes the newest entry back that the kernel has not taken; its request, or NULL. */
+    static void *pythia_ring_unput(struct pythia_ring *ring) {
+        unsigned tail;
+        if (!ring->queued) return NULL;
+        tail = *ring->sq_tail - 1;
+        ring->queued--;
+        __atomic_store_n(ring->sq_tail, tail, __ATOMIC_RELEASE);
+        return (void *)(uintptr_t)((struct io_uring_sqe *)ring->sqes)[tail & ring->sq_mask].user_data;
+    }
+
+    /* Takes the oldest completion; its request, or NULL if there is none. */
+    static void *pythia_ring_take(struct pythia_ring *ring, int *result) {
+        unsigned head = *ring->cq_head;
+        struct io_uring_cqe *entry;
+        void *request;
+        if (head == __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE)) return NULL;
+        entry = (struct io_uring_cqe *)ring->cqes + (head & ring->cq_mask);
+        request = (void *)(uintptr_t)entry->user_data;
+        *result = entry->res;
+        __atomic_store_n(ring->cq_head, head + 1, __ATOMIC_RELEASE);
+        return request;
+    }
+
+    #else
+    static void pythia_ring_close(struct pythia_ring *r) { r->fd = r->event_fd = -1; }
+    static int pythia_ring_open(struct pythia_ring *r, unsigned n) {
+        (void)n; memset(r, 0, sizeof *r); r->fd = r->event_fd = -1; return -ENOSYS;
+    }
+    static int pythia_ring_put(struct pythia_ring *r, int is_read, int fd, void *memory,
+                               int64_t size, int64_t offset, void *request) {
+        (void)r; (void)is_read; (void)fd; (void)memory; (void)size; (void)offset; (void)request;
+        return -1;
+    }
+    static int pythia_ring_enter(struct pythia_ring *r, unsigned n) {
+        (void)r; (void)n; return -ENOSYS;
+    }
+    static void *pythia_ring_unput(struct pythia_ring *r) { (void)r; return NULL; }
+    static void *pythia_ring_take(struct pythia_ring *r, int *result) {
+        (void)r; (void)result; return NULL;
+    }
+    #endif
+    """
+    void pythia_ring_close(Ring *ring) nogil
+    int pythia_ring_open(Ring *ring, unsigned int entries) nogil
+    int pythia_ring_put(
+        Ring *ring, bint is_read, int fd, void *memory, int64_t size, int64_t offset, void *request
+    ) nogil
+    int pythia_ring_enter(Ring *ring, unsigned int completions_min) nogil
+    void *pythia_ring_unput(Ring *ring) nogil
+    void *pythia_ring_take(Ring *ring, int *result) nogil
+
+cdef extern from "<unistd.h>" nogil:
+    ssize_t unistd_read "read"(int fd, void *memory, size_t size)
+
+
+cdef enum:
+    ENTRIES_MAX = 4096
+
+
+cdef class IoUring:
+    """A ring and, for the calls it does not carry, a few threads; used by one event loop.
+
+    Raises OSError if the kernel, or whoever confines this process, does not allow a ring.
+    """
+
+    def __cinit__(self, int entries, int slow_threads_max):
+        assert 0 < entries <= ENTRIES_MAX, "a ring has entries, and a bounded number"
+        self.ring.fd = -1
+        self.ring.event_fd = -1
+        self.entries = entries
+        self.threads = IoThreads(1, slow_threads_max)
+        self.make_ring()
+
+    def __dealloc__(self):
+        # Every call in flight refers to us, so there is none.
+        pythia_ring_close(&self.ring)
+
+    @property
+    def in_flight(self):
+        """Calls that are not finished."""
+        return self.moving + self.threads.in_flight
+
+    def read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted):
+        """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
+        return self.submit(new_read(self, file, offset, size, skip, wanted))
+
+    def write(self, Descriptor file, int64_t offset, data, bint aligned):
+        """Write all of `data` at `offset`, from aligned memory if `aligned`."""
+        return self.submit(new_write(self, file, offset, data, aligned))
+
+    def sync(self, Descriptor file):
+        """Make the data of a file durable, and its length."""
+        return self.threads.sync(file)
+
+    def sync_directory(self, Descriptor directory):
+        """Make the names in a directory durable."""
+        return self.threads.sync_directory(directory)
+
+    def allocate(self, Descriptor file, int64_t size):
+        """Make a file at least `size` bytes long."""
+        return self.threads.allocate(file, size)
+
+    def open(self, bytes path, int flags):
+        """Open a file; the future gives its Descriptor."""
+        return self.threads.open(path, flags)
+
+    def rename(self, bytes source, bytes target):
+        """Give a file another name."""
+        return self.threads.rename(source, target)
+
+    def remove(self, bytes path):
+        """Remove a file or an empty directory."""
+        return self.threads.remove(path)
+
+    def stop(self):
+        """Finish what is in flight, resolve the futures, close the ring, and let the loop go."""
+        self.is_submitting = True  # Nothing more is left to a later turn.
+        while self.moving:
+            self.enter(1)
+            self.take_completions()
+        self.threads.stop()
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.remove_reader(self.ring.event_fd)
+        self.loop = None
+        pythia_ring_close(&self.ring)
+
+    cdef object submit(self, Request request):
+        """Queue a call and give its future; raises OSError if the ring cannot take it."""
+        if self.loop is None:
+            self.attach()
+        request.future = self.loop.create_future()
+        self.put(request)
+        self.moving += 1
+        Py_INCREF(request)  # The kernel has the only other reference.
+        return request.future
+
+    cdef int put(self, Request request) except -1:
+        """Queue what is left of a call; raises OSError if the ring stays full."""
+        cdef Call *call = &request.call
+        cdef int attempt
+        for attempt in range(2):
+            if pythia_ring_put(
+                &self.ring,
+                call.operation == OPERATION_READ,
+                call.fd,
+                call.memory + call.done,
+                call.size - call.done,
+                call.offset + call.done,
+                <void *>request,
+            ) == 0:
+                break
+            self.enter(0)
+        else:
+            raise OSError(EBUSY, os.strerror(EBUSY))
+        if not self.is_submitting:
+            self.is_submitting = True
+            self.loop.call_soon(self._submit)
+        return 0
+
+    cdef int attach(self) except -1:
+        """Take the running loop as the one that is woken; raises RuntimeError outside of one."""
+        loop = asyncio.get_running_loop()
+        if self.ring.fd < 0:
+            self.make_ring()
+        loop.add_reader(self.ring.event_fd, self._wake)
+        self.loop = loop
+        self.is_submitting = False
+        return 0
+
+    cdef int make_ring(self) except -1:
+        """Make the ring in this process; raises OSError if that is not allowed."""
+        failure = -pythia_ring_open(&self.ring, self.entries)
+        if failure:
+            raise OSError(failure, os.strerror(failure))
+        return 0
+
+    def _submit(self):
+        if self.ring.fd < 0:
+            return  # Stopped since this was planned, and everything was finished then.
+        self.is_submitting = False
+        if self.ring.queued:
+            self.enter(0)
+        # What the kernel had at hand is finished already.
+        self.take_completions()
+
+    def _wake(self):
+        cdef uint64_t count
+        if self.ring.fd < 0:
+            return
+        unistd_read(self.ring.event_fd, &count, sizeof(count))
+        # The kernel prepares completions when it is entered.
+        self.enter(0)
+        self.take_completions()
+
+    cdef int enter(self, unsigned int completions_min) except -1:
+        """Give the kernel what is queued; what it will never take fails. Raises MemoryError."""
+        cdef int failure
+        with nogil:
+            failure = -pythia_ring_enter(&self.ring, completions_min)
+        if failure in (0, EINTR):
+            return 0
+        if failure in (EAGAIN, EBUSY):
+            # Short of memory or of room for completions: what is finished has to be taken first.
+            if self.loop is not None and not self.is_submitting and not self.loop.is_closed():
+                self.is_submitting = True
+                self.loop.call_soon(self._submit)
+            return 0
+        self.give_back(failure)
+        return 0
+
+    cdef int take_completions(self) except -1:
+        """Resolve the futures of all finished calls, oldest first; raises MemoryError."""
+        cdef int result = 0
+        cdef Request request
+        cdef void *found
+        while True:
+            found = pythia_ring_take(&self.ring, &result)
+            if found == NULL:
+                return 0
+            request = <Request>found  # A reference, as complete() drops the kernel's.
+            self.complete(request, result)
+
+    cdef int complete(self, Request request, int result) except -1:
+        """Finish a call, or queue what is left of it; raises MemoryError."""
+        cdef Call *call = &request.call
+        if result > 0:
+            call.done += result
+        if _has_more(call, result):
+            self.put(request)
+            return 0
+        call.result = result if result < 0 else call.done
+        if result == 0 and call.done < call.size and call.operation != OPERATION_READ:
+            call.result = -EIO
+        self.moving -= 1
+        Py_DECREF(request)
+        request.finish()
+        return 0
+
+    cdef int give_back(self, int failure) except -1:
+        """Fail the calls that the kernel has not taken; raises MemoryError."""
+        cdef Request request
+        cdef void *found
+        while True:
+            found = pythia_ring_unput(&self.ring)
+            if found == NULL:
+                return 0
+            request = <Request>found  # A reference, as complete() drops the kernel's.
+            self.complete(request, -failure)
+
+
+cdef bint _has_more(Call *call, int result) noexcept:
+    """Whether a call goes on after this result; cannot fail."""
+    if result < 0:
+        return result in (-EINTR, -EAGAIN)
+    if result == 0 or call.done >= call.size:
+        return False
+    # Only the end of the file cuts a page; a direct read could not go on from here.
+    return not (
+        call.operation == OPERATION_READ
+        and call.done % ALIGNMENT != 0
+        and call.size % ALIGNMENT == 0
+    )
