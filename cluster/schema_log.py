@@ -62,7 +62,8 @@ class SchemaLog:
         self._random = random
         self._points = points
         self._turn = asyncio.Lock()
-        self._is_broken = False
+        self.is_broken = False
+        """Nobody knows what the disk holds; only a new process can tell."""
         self._file: File | None = None
         self._file_id = b""
         self._sequence = 0
@@ -111,10 +112,10 @@ class SchemaLog:
             # A write that fails may be repeated in the same place, a sync that fails may not.
             await self._file.write(self._end, record)
             self._points.reach("schema.written")
-            self._is_broken = True
+            self.is_broken = True
             await self._file.sync()
             self._points.reach("schema.synced")
-            self._is_broken = False
+            self.is_broken = False
             self._end += len(record)
             self._entries.append(entry)
             return entry.number
@@ -124,9 +125,9 @@ class SchemaLog:
         async with self._turn:
             self._refuse_if_broken()
             assert self._entries[0].number <= number <= self.last_number, "a snapshot of what was"
-            self._is_broken = True
+            self.is_broken = True
             await self._rewrite([Entry(number, True, snapshot), *self.after(number)])
-            self._is_broken = False
+            self.is_broken = False
 
     async def close(self) -> None:
         """Give the file back."""
@@ -142,7 +143,7 @@ class SchemaLog:
         assert numbers == list(range(first, first + len(numbers))), "numbers have no gaps"
 
     def _refuse_if_broken(self) -> None:
-        if self._is_broken:
+        if self.is_broken:
             raise SchemaLogFailed("the schema log failed earlier")
 
     async def _recover(self) -> None:

@@ -2,6 +2,9 @@
 
 One coarse timer wakes the shard a few times a second for what only needs time to pass; work that
 storage reports as due is started at once. An idle shard therefore costs a handful of wake-ups.
+
+Work that met a full disk, too many open files or a damaged file has done nothing: it is logged, and
+what is still due then is looked for at the next tick. Any other error stops the shard.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
+
+from storage.errors import CorruptFile, DiskFull, TooManyOpenFiles
 
 TICK_S: Final = 0.25
 LOOK_EVERY_TICKS: Final = 4
@@ -81,6 +86,9 @@ class Background:
     def _ended(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
         error = None if job.cancelled() else job.exception()
+        if isinstance(error, CorruptFile | DiskFull | TooManyOpenFiles):
+            _log.error("background work could not be done: %s", error)
+            return
         if error is not None:
             _log.error("background work failed: %s", error, exc_info=error)
             self._has_failed(error)

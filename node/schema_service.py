@@ -19,6 +19,7 @@ from cql.ddl_common import DdlEnvironment
 from cql.parser.grammar import parse
 from cql.results import Result, SchemaChange, Void
 from cql.schema import Schema, SchemaHolder, decode_ops, encode_ops, layout_of
+from storage.errors import StorageError
 
 if TYPE_CHECKING:
     from random import Random
@@ -122,6 +123,7 @@ class SchemaService:
         datacenters: Mapping[str, int],
         random: Random,
         next_timestamp_us: Callable[[], int],
+        has_failed: Callable[[BaseException], None],
     ) -> None:
         self._is_owner = shard == LOG_SHARD
         self._holder = holder
@@ -132,6 +134,7 @@ class SchemaService:
         self._datacenters = datacenters
         self._random = random
         self._next_timestamp_us = next_timestamp_us
+        self._has_failed = has_failed
         self._turn = asyncio.Lock()
         if self._is_owner:
             siblings.register(KIND_STATEMENT, self._answer_statement)
@@ -151,11 +154,7 @@ class SchemaService:
             outcome = execute_ddl(statement, self._holder.current, keyspace, environment)  # type: ignore[arg-type]
             if not outcome.ops:
                 return Void(warnings=outcome.warnings)
-            entry = _encode_entry(outcome.change, encode_ops(outcome.ops))
-            await self._replicator.propose(entry, self._deadlines.now() + TIMEOUT_S)
-            if self._log is not None and self._log.wants_compaction:
-                snapshot = _encode_entry(None, encode_ops(self._holder.current.ops()))
-                await self._replicator.compact(snapshot)
+            await self._keep(_encode_entry(outcome.change, encode_ops(outcome.ops)))
         change = outcome.change
         if change is None:
             return Void(warnings=outcome.warnings)
@@ -167,6 +166,19 @@ class SchemaService:
             change.argument_types,
             warnings=outcome.warnings,
         )
+
+    async def _keep(self, entry: bytes) -> None:
+        """Make an entry durable and let all obey it; after a failed sync the shard must stop."""
+        assert self._log is not None, "decisions are made where the log is"
+        try:
+            await self._replicator.propose(entry, self._deadlines.now() + TIMEOUT_S)
+            if self._log.wants_compaction:
+                snapshot = _encode_entry(None, encode_ops(self._holder.current.ops()))
+                await self._replicator.compact(snapshot)
+        except StorageError as error:
+            if self._log.is_broken:
+                self._has_failed(error)
+            raise
 
     def _answer_statement(self, payload: bytes, source: int) -> Awaitable[bytes]:
         text, keyspace = json.loads(payload)

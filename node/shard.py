@@ -237,6 +237,7 @@ class Shard:
             {config.data_center: 1},
             world.random,
             world.clock.next_timestamp_us,
+            world.has_failed,
         )
         facts = _node_facts(world)
         sources = SystemSources(clients=self._client_facts, settings=self._settings)

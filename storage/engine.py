@@ -144,7 +144,7 @@ class Engine:
             disk,
             f"{directory}/tables",
             self._log,
-            Manifest(disk, directory, points),
+            Manifest(disk, directory, points, self._listener.has_failed),
             self._cache,
             self._memory,
             random or Random(shard),

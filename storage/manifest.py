@@ -7,7 +7,7 @@ One small file, replaced atomically by each change; docs/formats/manifest.md has
 import asyncio
 import contextlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from storage.checksum import crc32c
@@ -57,12 +57,28 @@ class ManifestState:
 class Manifest:
     """The manifest of one shard's directory."""
 
-    __slots__ = ("_changing", "_directory", "_disk", "_next_number", "_points", "failure", "state")
+    __slots__ = (
+        "_changing",
+        "_directory",
+        "_disk",
+        "_next_number",
+        "_on_failure",
+        "_points",
+        "failure",
+        "state",
+    )
 
-    def __init__(self, disk: Disk, directory: str, points: Points = NO_POINTS) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        directory: str,
+        points: Points = NO_POINTS,
+        on_failure: Callable[[ManifestFailed], None] | None = None,
+    ) -> None:
         self._disk = disk
         self._directory = directory
         self._points = points
+        self._on_failure = on_failure
         self._changing = asyncio.Lock()
         self._next_number = 1
         self.state = ManifestState()
@@ -187,6 +203,8 @@ class Manifest:
             await self._disk.sync_directory(self._directory)
         except DiskError as cause:
             self.failure = ManifestFailed(f"the manifest could not be replaced: {cause}")
+            if self._on_failure is not None:
+                self._on_failure(self.failure)
             raise self.failure from cause
         self._points.reach("manifest.durable")
 

@@ -129,12 +129,19 @@ class Store:
     async def record(
         self, table: Table, added: Sequence[SSTable], removed: Sequence[SSTable], flushed: int = 0
     ) -> None:
-        """Tell the manifest durably which files come and go, and up to where the log is flushed."""
-        await self.manifest.change(
-            add=[self.live(table, file) for file in added],
-            remove=[file.generation for file in removed],
-            flushed={table.layout.table_id: flushed} if flushed else None,
-        )
+        """Tell the manifest durably which files come and go, and up to where the log is flushed.
+
+        New files that it surely did not take are removed.
+        """
+        try:
+            await self.manifest.change(
+                add=[self.live(table, file) for file in added],
+                remove=[file.generation for file in removed],
+                flushed={table.layout.table_id: flushed} if flushed else None,
+            )
+        except DiskError:
+            await self.retire([file for file in added if file not in removed])
+            raise
 
     def live(self, table: Table, file: SSTable) -> LiveSSTable:
         """What the manifest says of a file."""

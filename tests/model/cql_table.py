@@ -220,7 +220,7 @@ class CqlTable:
 
     # Reads.
 
-    def keys(self) -> list[Key]:
+    def in_scan_order(self) -> list[Key]:
         """Every partition key, in the order of a scan."""
         return sorted(self.partitions, key=lambda key: (token_of(self.key_bytes(key)), key))
 
