@@ -287,7 +287,9 @@ class CqlMachine(RuleBasedStateMachine):
         """After every step."""
         now = self.now()
         wanted = [
-            row for key in self.table.in_scan_order() for row in self.table.show(key, now, None, False)
+            row
+            for key in self.table.in_scan_order()
+            for row in self.table.show(key, now, None, False)
         ]
         self.expect(f"SELECT {self.names()} FROM {TABLE}", [], 0, wanted)
 
@@ -328,7 +330,9 @@ class CqlMachine(RuleBasedStateMachine):
         names = ", ".join(column.name for column in columns)
         now = self.now()
         wanted = [
-            s[:1] for key in self.table.in_scan_order() if (s := self.table.show(key, now, None, False))
+            s[:1]
+            for key in self.table.in_scan_order()
+            if (s := self.table.show(key, now, None, False))
         ]
         rows = [{c.name: row[c.name] for c in columns} for (row,) in wanted]
         self.expect(f"SELECT DISTINCT {names} FROM {TABLE}", [], page_size, rows)
