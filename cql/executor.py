@@ -204,7 +204,7 @@ class Executor:
 
     def execute(self, request: Execute, session: Session, moment: Moment) -> Answer:
         """Hot path: run a prepared statement."""
-        statement = self._prepared.get(request.id)
+        statement = self._prepared.get(request.id, self._holder.current)
         plan, options = statement.plan, request.options
         values = options.values
         if values is None or options.names is not None or len(values) != len(plan.bind_specs):
@@ -222,7 +222,7 @@ class Executor:
         parts: list[tuple[WritePlan, list[Any]]] = []
         for query, values in request.parts:
             if isinstance(query, bytes):
-                plan = self._prepared.get(query).plan
+                plan = self._prepared.get(query, self._holder.current).plan
             else:
                 plan = self._recent.plan(query, keyspace, self._holder.current)
             if not isinstance(plan, WritePlan):

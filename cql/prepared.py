@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Protocol
 
-from cql.errors import Unprepared
+from cql.errors import CqlError, Unprepared
 from cql.parser.grammar import parse
-from cql.plan import Plan
+from cql.plan import Plan, SelectPlan
 from cql.planner import plan as plan_statement
 from cql.schema import Schema
+from cql.types.catalog import java_class
 
 STATEMENTS_MAX = 10_000
 RECENT_MAX = 256
@@ -27,6 +29,49 @@ class PreparedStatement:
     plan: Plan
 
 
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is left of a prepared statement without its plan.
+
+    The fingerprint stands for all that its client knows of it: what to bind, and the result's
+    columns. While a plan has the same one, the client need not prepare again.
+    """
+
+    id: bytes
+    text: str
+    keyspace: str | None
+    fingerprint: bytes
+
+
+class Memory(Protocol):
+    """Where prepared statements outlive their plans, and perhaps the process."""
+
+    def find(self, id: bytes) -> Remembered | None:  # noqa: A002 - the protocol's word
+        """The statement with that id."""
+
+    def remember(self, statement: Remembered) -> None:
+        """Keep it."""
+
+
+class NoMemory:
+    """Remembers nothing."""
+
+    def find(self, id: bytes) -> Remembered | None:  # noqa: A002 - the protocol's word
+        """There is nothing."""
+        return None
+
+    def remember(self, statement: Remembered) -> None:
+        """See `Memory`."""
+
+
+def fingerprint_of(plan: Plan) -> bytes:
+    """A digest of what a client knows of a statement from its PREPARE."""
+    columns = [*plan.bind_specs, *(plan.result_columns if isinstance(plan, SelectPlan) else ())]
+    known = [(c.keyspace, c.table, c.name, java_class(c.type)) for c in columns]
+    content = repr((len(plan.bind_specs), tuple(plan.pk_indices), known))
+    return hashlib.md5(content.encode(), usedforsecurity=False).digest()
+
+
 def statement_id(text: str, keyspace: str | None) -> bytes:
     """The id of a statement, equal on every node; the keyspace counts when names depend on it."""
     return hashlib.md5(((keyspace or "") + text).encode(), usedforsecurity=False).digest()
@@ -35,8 +80,9 @@ def statement_id(text: str, keyspace: str | None) -> bytes:
 class PreparedStatements:
     """The statements of one shard. The least recently used one goes when there are too many."""
 
-    def __init__(self, statements_max: int = STATEMENTS_MAX) -> None:
+    def __init__(self, statements_max: int = STATEMENTS_MAX, memory: Memory | None = None) -> None:
         assert statements_max > 0, "a prepared statement has to fit"
+        self._memory: Memory = NoMemory() if memory is None else memory
         self._max = statements_max
         self._by_id: OrderedDict[bytes, PreparedStatement] = OrderedDict()
         self.evicted = 0
@@ -55,20 +101,45 @@ class PreparedStatements:
             self._by_id.move_to_end(id)
         return found
 
-    def get(self, id: bytes) -> PreparedStatement:  # noqa: A002 - the protocol's word
-        """The statement with that id; Unprepared when it is not here."""
-        found = self.find(id)
+    def get(self, id: bytes, schema: Schema) -> PreparedStatement:  # noqa: A002 - as above
+        """The statement with that id, planned anew if only its text is left; Unprepared when it is
+        not here.
+        """
+        found = self.find(id) or self._recall(id, schema)
         if found is None:
             raise Unprepared(id)
         return found
 
     def put(self, statement: PreparedStatement) -> None:
-        """Keep a statement."""
+        """Keep a statement, and remember it."""
+        self._keep(statement)
+        self._memory.remember(
+            Remembered(
+                statement.id, statement.text, statement.keyspace, fingerprint_of(statement.plan)
+            )
+        )
+
+    def _keep(self, statement: PreparedStatement) -> None:
         self._by_id[statement.id] = statement
         self._by_id.move_to_end(statement.id)
         while len(self._by_id) > self._max:
             self._by_id.popitem(last=False)
             self.evicted += 1
+
+    def _recall(self, id_: bytes, schema: Schema) -> PreparedStatement | None:
+        """Plan a remembered statement, unless it is no longer what its clients know."""
+        remembered = self._memory.find(id_)
+        if remembered is None:
+            return None
+        try:
+            plan = plan_statement(parse(remembered.text), schema, remembered.keyspace)
+        except CqlError:
+            return None  # Its client prepares again, and is told why that fails.
+        if fingerprint_of(plan) != remembered.fingerprint:
+            return None
+        statement = PreparedStatement(id_, remembered.text, remembered.keyspace, plan)
+        self._keep(statement)
+        return statement
 
     def schema_changed(self, old: Schema, new: Schema) -> None:
         """Forget the statements about tables that are no longer what they were."""

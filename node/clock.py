@@ -2,7 +2,8 @@
 
 Three clocks, three names: `now` (monotonic seconds, for deadlines), `timestamp_us` (write
 timestamps) and `wall_s` (expiry). Write timestamps strictly increase on a shard, and no two shards
-of a node ever make the same one: shard i of n only makes timestamps that are i modulo n.
+of a node ever make the same one: shard i of n only makes timestamps that are i modulo n. Over the
+lives of a shard they increase because of node/ceiling.
 """
 
 from __future__ import annotations
@@ -12,11 +13,21 @@ from collections.abc import Callable
 
 from cql.moment import Moment
 
+NO_CEILING = 1 << 63
+
 
 class Clock:
     """Reads the time for one shard. What it reads are the arguments: the OS, or a simulation."""
 
-    __slots__ = ("_last_us", "_monotonic", "_shard", "_shards", "_time_ns")
+    __slots__ = (
+        "_ceiling_us",
+        "_last_us",
+        "_monotonic",
+        "_raise_ceiling",
+        "_shard",
+        "_shards",
+        "_time_ns",
+    )
 
     def __init__(
         self,
@@ -32,6 +43,8 @@ class Clock:
         self._shard = shard
         self._shards = shards
         self._last_us = not_before_us
+        self._ceiling_us = NO_CEILING
+        self._raise_ceiling: Callable[[int], int] = _as_it_is
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -54,7 +67,20 @@ class Clock:
         """Makes no timestamp up to this one: what an earlier life of the node has used."""
         self._last_us = max(self._last_us, timestamp_us)
 
+    def keep_under(self, raise_ceiling: Callable[[int], int]) -> None:
+        """Asks before a timestamp passes the last answer; the answer is not below what is asked."""
+        self._ceiling_us = 0
+        self._raise_ceiling = raise_ceiling
+
     def _next(self, wall_us: int) -> int:
         candidate = wall_us if wall_us > self._last_us else self._last_us + 1
-        self._last_us = candidate + (self._shard - candidate) % self._shards
-        return self._last_us
+        timestamp_us = candidate + (self._shard - candidate) % self._shards
+        if timestamp_us > self._ceiling_us:
+            self._ceiling_us = self._raise_ceiling(timestamp_us)
+        self._last_us = timestamp_us
+        return timestamp_us
+
+
+def _as_it_is(timestamp_us: int) -> int:
+    """No ceiling is kept."""
+    return timestamp_us

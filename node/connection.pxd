@@ -29,6 +29,7 @@ cdef class Connection:
     cdef FrameWriter writer
     cdef object transport  # None in tests
     cdef readonly int in_flight
+    cdef readonly long long requests  # frames that were handed to the handler
     cdef readonly Py_ssize_t in_flight_bytes
     cdef set waiting  # futures of replies to come: loops hold theirs weakly; None when empty
     cdef bint is_serving  # the guard against entering `drain` twice

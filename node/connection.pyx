@@ -140,6 +140,7 @@ cdef class Connection:
             body = encode_fault(Overloaded("Too many requests are in flight"), frame.version)
             self.answer(frame.version, frame.stream, Reply(ERROR, body))
             return 0
+        self.requests += 1
         reply = self.ports.handle(frame, self.session, self.ports.moment())
         if type(reply) is Reply:
             self.answer(frame.version, frame.stream, <Reply>reply)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -24,19 +24,24 @@ from cql.describe import Describer
 from cql.executor import Executor, Timeouts
 from cql.prepared import PreparedStatements
 from cql.schema import Schema, SchemaHolder
-from cql.system.facts import PARTITIONER, ClientFacts, NodeFacts, SystemSources
+from cql.system.facts import PARTITIONER, NodeFacts, SystemSources
 from cql.system.tables import SystemTables, system_keyspaces
 from node.background import Background
-from node.clients import Clients
+from node.ceiling import MARGIN_US, Ceiling
+from node.clients import Client, Clients
 from node.connection import Limits, Ports
 from node.dispatch import Dispatch
+from node.node_wide_facts import NodeWideFacts
 from node.schema_service import SchemaFollower, SchemaService
+from node.shard_facts import ShardFacts
+from node.statement_memory import StatementMemory
 from node.statements import SharedExecutor, StatementPorts
 from node.tracing import Tracer
 from node.turn import Turn
 from storage.commitlog import CommitLogConfig, SyncMode
 from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
+from storage.errors import DiskError
 from storage.memory_disk import MemoryDisk
 
 if TYPE_CHECKING:
@@ -74,6 +79,10 @@ class ShardClock(Protocol):
 
     def moment(self) -> Moment: ...
 
+    def keep_after(self, timestamp_us: int) -> None: ...
+
+    def keep_under(self, raise_ceiling: Callable[[int], int]) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -95,6 +104,8 @@ class World:
     siblings: Siblings
     loop: asyncio.AbstractEventLoop
     has_failed: Callable[[BaseException], None]
+    boot: bytes = b""
+    """Another one after the machine has started anew."""
 
 
 def open_disk(directory: str, io: str) -> DirectDisk | MemoryDisk:
@@ -134,10 +145,12 @@ class Shard:
             is_serving=False,
         )
         self._follower = SchemaFollower(self._holder, self.engine, self._announce)
-        self._prepared = PreparedStatements()
+        self._memory = StatementMemory(self.work_is_due)
+        self._prepared = PreparedStatements(memory=self._memory)
         self._background = Background(world.loop, self._tick, self._due, world.has_failed)
         self.turn = Turn(world.loop.call_soon, self.engine.end_of_turn, world.has_failed)
         self._is_draining = False
+        self._ceiling: Ceiling | None = None
         self._replicator: Replicator | None = None
         self.clients: Clients | None = None
         self._lists_shard_aware_port = world.shard_aware_port is not None
@@ -152,6 +165,8 @@ class Shard:
     async def open_schema(self) -> None:
         """The part of the start that siblings depend on: the schema log, on shard 0."""
         world = self._world
+        await self._open_clock()
+        await self._memory.open(world.disk, f"{self._directory}/prepared", world.random)
         log = None
         if world.shard == LOG_SHARD:
             directory = f"{world.config.data_directory}/schema"
@@ -184,6 +199,27 @@ class Shard:
         for damage in report.damaged:
             _log.error("damaged: %s", damage)
 
+    async def _open_clock(self) -> None:
+        """From here on no timestamp is made that an earlier life has made."""
+        world = self._world
+        self._ceiling = ceiling = await Ceiling.open(world.disk, self._directory, world.boot)
+        # Wait for a clock that is right, so that shards agree on the order of what comes now. One
+        # that was set back is not waited for.
+        ahead_us = ceiling.found_us - world.clock.next_timestamp_us()
+        if 0 < ahead_us <= MARGIN_US:
+            await asyncio.sleep(ahead_us / 1e6)
+        world.clock.keep_after(ceiling.found_us)
+        await ceiling.begin()
+
+        def raise_ceiling(timestamp_us: int) -> int:
+            try:
+                return ceiling.pass_to(timestamp_us)
+            except DiskError as error:
+                world.has_failed(error)  # The process ends here.
+                return timestamp_us
+
+        world.clock.keep_under(raise_ceiling)
+
     async def finish_batches(self) -> None:
         """Apply the logged batches that an earlier life left behind."""
         clock = self._world.clock
@@ -206,6 +242,9 @@ class Shard:
     async def stop(self) -> None:
         """Write memory to files and close them."""
         await self._background.stop()
+        if self._ceiling is not None:
+            await self._ceiling.close()
+        await self._memory.close()
         self.coordinator.stop()
         if self._replicator is not None:
             await self._replicator.stop()
@@ -240,9 +279,24 @@ class Shard:
             world.has_failed,
         )
         facts = _node_facts(world)
-        sources = SystemSources(clients=self._client_facts, settings=self._settings)
+        others = tuple(n for n in range(config.shards) if n != world.shard)
+        node_facts = NodeWideFacts(
+            ShardFacts(world.siblings, others, deadlines),
+            self.engine,
+            self._all_clients,
+            world.shard,
+        )
+        sources = SystemSources(
+            clients=node_facts.clients,
+            settings=self._settings,
+            size_estimates=lambda: node_facts.size_estimates(world.identity.tokens),
+            compactions=node_facts.compactions,
+            prepared_statements=self._remembered,
+        )
         tables = SystemTables(facts, self._holder, sources)
-        ports = StatementPorts(schema, tables, Describer(facts), self._topology, self._holder)
+        ports = StatementPorts(
+            schema, tables, Describer(facts), self._topology, self._holder, node_facts.refreshes()
+        )
         executor = Executor(
             self._holder,
             self._prepared,
@@ -253,7 +307,6 @@ class Shard:
             timeouts=_timeouts(config),
             guard=BatchGuard(config.batch_size_warn_bytes, config.batch_size_fail_bytes),
         )
-        others = tuple(n for n in range(config.shards) if n != world.shard)
         shared = SharedExecutor(executor, world.siblings, others, deadlines, world.clock.moment)
         tracer = Tracer(
             executor,
@@ -313,13 +366,21 @@ class Shard:
             self.clients.tick(now)
 
     def _due(self) -> list[Coroutine[Any, Any, None]]:
-        return self.engine.background(self._world.clock.wall_s())
+        due = self.engine.background(self._world.clock.wall_s())
+        if self._ceiling is not None and self._ceiling.wants_sync:
+            due.append(self._ceiling.sync())
+        if self._memory.wants_write:
+            due.append(self._memory.write())
+        return due
 
     # Tables about this shard.
 
-    def _client_facts(self) -> list[ClientFacts]:
+    def _all_clients(self) -> Iterable[Client]:
         assert self.clients is not None, "clients ask for this table"
-        return [_facts_of(client.session) for client in self.clients]
+        return self.clients
+
+    def _remembered(self) -> list[tuple[bytes, str | None, str]]:
+        return [(s.id, s.keyspace, s.text) for s in self._memory.statements()]
 
     def _settings(self) -> list[tuple[str, str]]:
         config = self._world.config
@@ -386,19 +447,4 @@ def _timeouts(config: Config) -> Timeouts:
         counter=config.counter_write_request_timeout_s,
         cas=config.cas_contention_timeout_s,
         truncate=config.truncate_request_timeout_s,
-    )
-
-
-def _facts_of(session: Session) -> ClientFacts:
-    options = dict(session.options)
-    return ClientFacts(
-        address=session.address,
-        port=session.port,
-        stage=session.stage.name.lower(),
-        keyspace=session.keyspace,
-        driver_name=options.get("DRIVER_NAME"),
-        driver_version=options.get("DRIVER_VERSION"),
-        options=tuple(sorted(options.items())),
-        protocol_version=session.version,
-        request_count=0,
     )

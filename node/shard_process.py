@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 import uvloop
 
@@ -128,6 +129,7 @@ class _Process:
                 siblings=siblings,
                 loop=loop,
                 has_failed=self._has_failed,
+                boot=_boot(),
             )
         )
 
@@ -163,6 +165,15 @@ class _Process:
 
 def _nothing() -> None:
     """No shard has been built yet, so no write can wait for its log."""
+
+
+def _boot() -> bytes:
+    """The kernel's name for the time since the machine started; without one, every life is new."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return UUID(file.read().strip()).bytes
+    except (OSError, ValueError):
+        return secrets.token_bytes(16)
 
 
 def _pin(seat: Seat) -> None:

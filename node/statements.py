@@ -13,7 +13,7 @@ from cql.errors import CqlError
 from cql.results import Prepared, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from cluster.deadlines import Deadlines
     from cluster.topology import Topology
@@ -44,7 +44,10 @@ class StatementPorts:
         describer: Describer,
         topology: Topology,
         holder: SchemaHolder,
+        refreshes: Mapping[tuple[str, str], Callable[[], Awaitable[None]]],
     ) -> None:
+        """`refreshes` bring the rows of some virtual tables up to date, before each read."""
+        self._refreshes = refreshes
         self.ddl = schema.execute
         self._tables = tables
         self._describer = describer
@@ -61,8 +64,15 @@ class StatementPorts:
             found = self._replications[keyspace] = strategy_of(options, self._topology)
         return found
 
-    def read_virtual(self, _table: Table, wanted: Slice) -> Page:
+    def read_virtual(self, table: Table, wanted: Slice) -> Page | Awaitable[Page]:
         """The rows of a table that is an answer, not data."""
+        refresh = self._refreshes.get((table.keyspace, table.name))
+        if refresh is None:
+            return self._tables.read(wanted)
+        return self._read_refreshed(refresh, wanted)
+
+    async def _read_refreshed(self, refresh: Callable[[], Awaitable[None]], wanted: Slice) -> Page:
+        await refresh()
         return self._tables.read(wanted)
 
     def describe(self, statement: tree.Describe, schema: Schema, keyspace: str | None) -> Result:

@@ -88,6 +88,8 @@ class TableStatistics:
     memtable_partitions: int
     sstables: int
     file_bytes: int
+    partitions: int
+    """As many as there can be: one may be in several files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,4 +388,6 @@ def _statistics_of(table: Table) -> TableStatistics:
         sum(len(memtable) for memtable in table.memtables()),
         len(table.sstables),
         table.file_bytes,
+        sum(len(memtable) for memtable in table.memtables())
+        + sum(sstable.statistics.partitions for sstable in table.sstables),
     )

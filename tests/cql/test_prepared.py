@@ -10,7 +10,11 @@ from cql.errors import Unprepared
 from cql.parser.grammar import parse
 from cql.plan import Plan
 from cql.prepared import PreparedStatement, PreparedStatements, RecentPlans, statement_id
+from cql.schema import Schema
+from cql.system.tables import system_keyspaces
 from tests.cql.fakes import Harness
+
+SCHEMA = Schema(system_keyspaces())
 
 
 def statement(name: bytes) -> PreparedStatement:
@@ -26,12 +30,12 @@ def test_the_least_recently_used_statement_goes_first() -> None:
     kept = PreparedStatements(statements_max=2)
     kept.put(statement(b"a"))
     kept.put(statement(b"b"))
-    kept.get(b"a")
+    kept.get(b"a", SCHEMA)
     kept.put(statement(b"c"))
     assert [found.id for found in kept.statements()] == [b"a", b"c"]
     assert kept.evicted == 1
     with pytest.raises(Unprepared) as refused:
-        kept.get(b"b")
+        kept.get(b"b", SCHEMA)
     assert refused.value.id == b"b"
 
 

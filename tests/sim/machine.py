@@ -200,6 +200,7 @@ class Machine:
             siblings=endpoint or NoSiblings(),
             loop=self.loop,
             has_failed=lambda error: self._failed(life, error),
+            boot=b"boot %d" % self.cuts,
         )
 
     def time_ns(self) -> int:

@@ -1,0 +1,146 @@
+"""Rows about the whole node which each shard knows a part of: its clients, sizes and compactions.
+
+A read of such a table refreshes the facts first; then the rows are made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
+
+from cql.system.facts import ClientFacts, CompactionFacts, SizeEstimate
+
+if TYPE_CHECKING:
+    from node.clients import Client
+    from node.shard_facts import Fact, ShardFacts
+    from storage.engine import Engine
+
+CLIENTS: Final = "clients"
+SIZES: Final = "sizes"
+COMPACTIONS: Final = "compactions"
+
+TOKEN_MIN: Final = -(1 << 63)
+_TOKENS: Final = 1 << 64
+_UUID_EPOCH_MS: Final = 12_219_292_800_000
+"""From the beginning of time-based UUIDs to 1970."""
+
+
+class NodeWideFacts:
+    """What all shards together say, as of the last refresh."""
+
+    def __init__(
+        self,
+        facts: ShardFacts,
+        engine: Engine,
+        clients: Callable[[], Iterable[Client]],
+        shard: int,
+    ) -> None:
+        self._facts = facts
+        self._latest: dict[str, list[Fact]] = {}
+        facts.provide(CLIENTS, lambda: map(_client_fact, clients()))
+        facts.provide(SIZES, lambda: _size_facts(engine))
+        facts.provide(COMPACTIONS, lambda: _compaction_facts(engine, shard))
+
+    def refreshes(self) -> Mapping[tuple[str, str], Callable[[], Awaitable[None]]]:
+        """(keyspace, table) -> what to await before its rows are read."""
+        return {
+            ("system_views", "clients"): partial(self._refresh, CLIENTS),
+            ("system", "size_estimates"): partial(self._refresh, SIZES),
+            ("system", "table_estimates"): partial(self._refresh, SIZES),
+            ("system", "compaction_history"): partial(self._refresh, COMPACTIONS),
+        }
+
+    def clients(self) -> Iterable[ClientFacts]:
+        """The clients of all shards."""
+        return map(_client_of, self._latest.get(CLIENTS, ()))
+
+    def size_estimates(self, tokens: tuple[int, ...]) -> Iterable[SizeEstimate]:
+        """Each table's size, spread evenly over the node's ranges; empty tables have none."""
+        partitions: dict[str, int] = {}
+        sizes: dict[str, int] = {}
+        for table, count, size in self._latest.get(SIZES, ()):
+            partitions[table] = partitions.get(table, 0) + count
+            sizes[table] = sizes.get(table, 0) + size
+        for full_name, count in partitions.items():
+            keyspace, _, table = full_name.partition(".")
+            for start, end, part in _primary_ranges(tokens):
+                here = round(count * part)
+                mean = sizes[full_name] // count if count else 0
+                if count:
+                    yield SizeEstimate(keyspace, table, start, end, mean, here)
+
+    def compactions(self) -> Iterable[CompactionFacts]:
+        """The compactions of all shards since they started."""
+        for fact in self._latest.get(COMPACTIONS, ()):
+            shard, number, full_name, ended_s, bytes_in, bytes_out, merged = fact
+            keyspace, _, table = full_name.partition(".")
+            yield CompactionFacts(
+                _time_uuid(ended_s * 1000, shard, number),
+                keyspace,
+                table,
+                ended_s * 1000,
+                bytes_in,
+                bytes_out,
+                tuple((files, partitions) for files, partitions in merged),
+            )
+
+    async def _refresh(self, kind: str) -> None:
+        self._latest[kind] = await self._facts.gather(kind)
+
+
+def _client_fact(client: Client) -> Fact:
+    session = client.session
+    return [
+        session.address,
+        session.port,
+        session.stage.name.lower(),
+        session.keyspace,
+        sorted(session.options.items()),
+        session.version,
+        client.requests,
+    ]
+
+
+def _client_of(fact: Fact) -> ClientFacts:
+    address, port, stage, keyspace, options, version, requests = fact
+    named = dict(options)
+    return ClientFacts(
+        address=address,
+        port=port,
+        stage=stage,
+        keyspace=keyspace,
+        driver_name=named.get("DRIVER_NAME"),
+        driver_version=named.get("DRIVER_VERSION"),
+        options=tuple((key, value) for key, value in options),
+        protocol_version=version,
+        request_count=requests,
+    )
+
+
+def _size_facts(engine: Engine) -> Iterable[Fact]:
+    for table in engine.statistics().tables:
+        if table.partitions:
+            yield [table.name, table.partitions, table.memtable_bytes + table.file_bytes]
+
+
+def _compaction_facts(engine: Engine, shard: int) -> Iterable[Fact]:
+    for done in engine.statistics().compaction_history:
+        sizes = (done.bytes_in, done.bytes_out)
+        yield [shard, done.number, done.table, done.ended_s, *sizes, done.partitions_merged]
+
+
+def _primary_ranges(tokens: tuple[int, ...]) -> Iterable[tuple[int, int, float]]:
+    """(start, end, part of the ring) of the ranges between tokens; the one over the ring's end is
+    cut there.
+    """
+    ends = sorted({TOKEN_MIN, *tokens})
+    for start, end in zip(ends, [*ends[1:], TOKEN_MIN], strict=True):
+        yield start, end, ((end - start) % _TOKENS or _TOKENS) / _TOKENS
+
+
+def _time_uuid(time_ms: int, shard: int, number: int) -> UUID:
+    ticks = (time_ms + _UUID_EPOCH_MS) * 10_000
+    fields = (ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF | 0x1000, 0x80, shard)
+    return UUID(fields=(*fields, number & 0xFFFFFFFFFFFF))
