@@ -53,7 +53,7 @@ debug: $(VENV)/ready
 	touch $(VENV)/built
 
 sim: build
-	$(BIN)/python -m pytest tests/sim --seed $(SEED)
+	$(BIN)/python -m pytest tests/sim/test_simulation.py --seed $(SEED)
 
 prove: build
 	$(BIN)/python -m pytest tests --long
