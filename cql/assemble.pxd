@@ -2,6 +2,9 @@
 
 from libc.stdint cimport int64_t
 
+from storage.row cimport CellCursor
+from storage.slice cimport PartitionRows
+
 
 cdef enum Kind:
     KEY = 0         # a component of the partition key
@@ -43,11 +46,14 @@ cdef class Assembler:
     cdef Py_ssize_t size           # bytes used of it
     cdef Py_ssize_t capacity       # bytes allocated of it
     cdef Py_ssize_t rows           # result rows in it
+    cdef CellCursor cursor         # over the row at hand
 
+    cpdef int add_partition(self, PartitionRows partition) except -1
+    cdef bytes take_data(self)
     cdef int read_key(self, bytes key) except -1
     cdef int read_clustering(self, bytes clustering, bytes row) except -1
     cdef int read_cells(self, bytes row, int kind, list held) except -1
-    cdef int note_times(self, int slot, bint element, object cursor) except -1
+    cdef int note_times(self, int slot, bint element, CellCursor cell) except -1
     cdef int clear(self, int kind) except -1
     cdef int emit(self) except -1
     cdef int reserve(self, Py_ssize_t more) except -1

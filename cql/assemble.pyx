@@ -8,6 +8,7 @@ from libc.string cimport memcpy
 
 from libc.stdint cimport uint64_t
 from storage.row cimport COUNTER_SHARD_BYTES, CellCursor
+from storage.slice cimport PartitionRows
 
 from cql.types.catalog import ListType, MapType, SetType
 from cql.types.ordering import compare, is_memcmp
@@ -78,6 +79,7 @@ cdef class Assembler:
         for i in range(self.output_count):
             self.outputs[i] = outputs[i]
             assert 0 <= self.outputs[i] < self.column_count, "an output shows a fetched column"
+        self.cursor = CellCursor()
         self.held = []
         self.static_held = []
         self.elements = [None] * self.column_count
@@ -97,8 +99,8 @@ cdef class Assembler:
         """Result rows written so far."""
         return self.rows
 
-    def add_partition(self, object partition):
-        """Append the result rows of a PartitionRows."""
+    cpdef int add_partition(self, PartitionRows partition) except -1:
+        """Append the result rows of a partition."""
         cdef bytes row
         cdef Py_ssize_t i
         cdef list rows = partition.rows
@@ -109,16 +111,16 @@ cdef class Assembler:
             self.read_cells(partition.static_row, STATIC, self.static_held)
         if not rows:
             self.clear(REGULAR)
-            self.emit()
-            return
+            return self.emit()
         for i in range(len(rows)):
             row = rows[i]
             self.clear(REGULAR)
             self.read_clustering(clusterings[i], row)
             self.read_cells(row, REGULAR, self.held)
             self.emit()
+        return 0
 
-    def fetch_partition(self, object partition):
+    def fetch_partition(self, PartitionRows partition not None):
         """The rows of a PartitionRows as a list of FetchedRow."""
         cdef bytes row
         cdef Py_ssize_t i
@@ -159,11 +161,15 @@ cdef class Assembler:
 
     def take(self):
         """(wire form of all rows, number of rows); the assembler is empty afterwards."""
-        cdef bytes data = PyBytes_FromStringAndSize(<const char *>self.buffer, self.size)
         cdef Py_ssize_t rows = self.rows
+        return self.take_data(), rows
+
+    cdef bytes take_data(self):
+        """The wire form of all rows; the assembler is empty afterwards."""
+        cdef bytes data = PyBytes_FromStringAndSize(<const char *>self.buffer, self.size)
         self.size = 0
         self.rows = 0
-        return data, rows
+        return data
 
     # The functions below raise what Python raises (-1 with an exception set).
 
@@ -226,7 +232,7 @@ cdef class Assembler:
 
     cdef int read_cells(self, bytes row, int kind, list held) except -1:
         """Point the columns of `kind` at the cells of `row`; collections are put together."""
-        cdef CellCursor cursor = CellCursor()
+        cdef CellCursor cursor = self.cursor
         cdef int slot
         cdef bytes value
         cdef bint element
@@ -264,9 +270,8 @@ cdef class Assembler:
                     self.values[slot].size = len(value)
         return 0
 
-    cdef int note_times(self, int slot, bint element, object cursor) except -1:
+    cdef int note_times(self, int slot, bint element, CellCursor cell) except -1:
         """Keep when the cell was written and how long it lives; of a collection, by path."""
-        cdef CellCursor cell = cursor
         cdef object left = None
         if cell.flags & EXPIRING:
             left = <int64_t>cell.expiry - self.wall_s

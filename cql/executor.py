@@ -209,6 +209,10 @@ class Executor:
         values = options.values
         if values is None or options.names is not None or len(values) != len(plan.bind_specs):
             values = ordered_values(plan, options, _WRONG_COUNT)
+        if type(plan) is WritePlan:
+            return self._write(plan, values, options, moment)
+        if type(plan) is SelectPlan:
+            return self._select(plan, values, options, moment, statement.id)
         if isinstance(plan, SchemaPlan):
             return self._schema(statement.text, statement.keyspace, moment)
         if isinstance(plan, DescribePlan):
@@ -346,17 +350,16 @@ class Executor:
         times = plan.times
         if times is NO_TIMES:
             binding.ttl = plan.default_ttl
+            deadline = moment.now + self._timeouts.write
         else:
             set_times(plan, times, binding)
+            deadline = self._deadline(times.timeout, binding, moment, self._timeouts.write)
         if plan.one is not None:
             if level in SERIAL_LEVELS:
                 raise InvalidRequest(ONLY_CONDITIONAL)
-            written = self._coordinator.write(
-                plan.one.bind(binding),
-                self._ports.replication(plan.table.keyspace),
-                level,
-                self._deadline(times.timeout, binding, moment, self._timeouts.write),
-            )
+            mutation = plan.one.bind(binding)
+            replication = self._ports.replication(plan.table.keyspace)
+            written = self._coordinator.write(mutation, replication, level, deadline)
             return VOID if written is None else _void_after(written)
         if plan.conditions is not None:
             return self._conditional([Part(plan, binding)], options, moment, in_batch=False)

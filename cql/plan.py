@@ -14,8 +14,8 @@ from cql.schema import Table
 from cql.types.ordering import ClusteringCodec
 
 if TYPE_CHECKING:
+    from cql.by_key import RowsByKey
     from cql.conditions import Conditions
-    from cql.reading import RowsByKey
     from cql.restrictions import KeyRestriction, Restrictions
     from cql.selection import Selection
 

@@ -9,6 +9,7 @@ from typing import Any
 from cql.aggregates import GroupedRows
 from cql.assemble import Assembler, FetchedRow
 from cql.bind import Binding, Slot
+from cql.by_key import RowsByKey
 from cql.errors import InvalidRequest, ProtocolError
 from cql.filters import bind_filters, matches_all
 from cql.paging import NO_LIMIT, PagingStates, Position
@@ -131,56 +132,6 @@ class Run:
         return Position(last_key, b"", self.remaining)
 
 
-class RowsByKey:
-    """A SELECT of one partition whose columns only have to be copied: the hot path.
-
-    Its assembler serves one execution after the other, because nothing waits in between.
-    """
-
-    __slots__ = ("_assembler", "_key", "_plan", "_whole")
-
-    def __init__(self, plan: SelectPlan) -> None:
-        assert plan.restrictions.key.template is not None, "it reads one partition"
-        self._plan = plan
-        self._key = plan.restrictions.key.template
-        clustering = plan.restrictions.clustering
-        self._whole = clustering.ranges_of_all if clustering.is_whole else None
-        self._assembler = assembler_of(plan, 0)
-
-    def slice(self, binding: Binding, page_size: int) -> Slice | None:
-        """What to read; None when nothing can match."""
-        plan = self._plan
-        ranges = self._whole
-        if ranges is None:
-            ranges = plan.restrictions.clustering.ranges(binding)
-            if not ranges:
-                return None
-        return Slice(
-            plan.table_id,
-            key=self._key.bind(binding),
-            ranges=ranges,
-            static=plan.has_static,
-            reverse=plan.is_reversed,
-            columns=plan.columns,
-            row_limit=page_size if page_size > 0 else 0,
-            byte_limit=PAGE_BYTES_MAX,
-            distinct=plan.is_distinct,
-            bypass_cache=plan.bypass_cache,
-        )
-
-    def rows(self, page: Page | None) -> Rows:
-        """The answer when one page is all of it."""
-        assembler, plan = self._assembler, self._plan
-        try:
-            if page is not None:
-                for partition in page.partitions:
-                    assembler.add_partition(partition)
-        finally:
-            # Also when a row is damaged: the next execution starts with nothing.
-            data, count = assembler.take()
-        return Rows(plan.result_columns, count, data, None, plan.metadata_id)
-
-
 def rows_by_key(plan: SelectPlan) -> RowsByKey | None:
     """The short way for a plan, if it may take it."""
     plain = plan.selection.outputs is not None and not plan.sorts_partitions
@@ -188,7 +139,26 @@ def rows_by_key(plan: SelectPlan) -> RowsByKey | None:
         return None
     if plan.limit is not None or plan.partition_limit is not None:
         return None
-    return RowsByKey(plan)
+    clustering = plan.restrictions.clustering
+    is_whole = clustering.is_whole
+    question = Slice(
+        plan.table_id,
+        ranges=clustering.ranges_of_all if is_whole else (),
+        static=plan.has_static,
+        reverse=plan.is_reversed,
+        columns=plan.columns,
+        byte_limit=PAGE_BYTES_MAX,
+        distinct=plan.is_distinct,
+        bypass_cache=plan.bypass_cache,
+    )
+    return RowsByKey(
+        question,
+        plan.restrictions.key.template,
+        None if is_whole else clustering.ranges,
+        assembler_of(plan, 0),
+        plan.result_columns,
+        plan.metadata_id,
+    )
 
 
 def assembler_of(plan: SelectPlan, wall_s: int) -> Assembler:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
+from cql.rows import Result, Rows
 from cql.types.catalog import CqlType, java_class
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "SetKeyspace",
     "Void",
     "result_metadata_id",
+    "traced",
 ]
 
 
@@ -34,15 +36,15 @@ class ColumnSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What every answer may carry besides itself."""
+class Short(Result):
+    """Every answer but rows."""
 
     warnings: tuple[str, ...] = ()
     tracing_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Void(Result):
+class Void(Short):
     """Done, and there is nothing to say about it."""
 
 
@@ -51,14 +53,14 @@ VOID = Void()
 
 
 @dataclass(frozen=True, slots=True)
-class SetKeyspace(Result):
+class SetKeyspace(Short):
     """`USE`: the connection's keyspace is now this one."""
 
     keyspace: str
 
 
 @dataclass(frozen=True, slots=True)
-class SchemaChange(Result):
+class SchemaChange(Short):
     """A schema statement changed something.
 
     `change`: CREATED, UPDATED or DROPPED. `target`: KEYSPACE, TABLE, TYPE, FUNCTION or AGGREGATE.
@@ -73,7 +75,7 @@ class SchemaChange(Result):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared(Result):
+class Prepared(Short):
     """A prepared statement's id and what it binds and returns.
 
     `pk_indices`: positions of the bind markers that make up the partition key, in its order;
@@ -89,26 +91,6 @@ class Prepared(Result):
     is_conditional: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Rows(Result):
-    """One page of rows, its content in wire form already.
-
-    `data`: for each row, for each column, an int32 length (-1 is null) and the bytes.
-    `paging_state`: where the next page starts, None when this was the last.
-    `metadata_id`: `result_metadata_id(columns)`; empty is computed when a reply needs it.
-    `metadata_changed`: the columns are no longer those announced by PREPARE.
-    `is_conditional`: the answer of an IF; its columns depend on the outcome and are always sent.
-    """
-
-    columns: tuple[ColumnSpec, ...]
-    row_count: int
-    data: bytes
-    paging_state: bytes | None = None
-    metadata_id: bytes = b""
-    metadata_changed: bool = False
-    is_conditional: bool = False
-
-
 def result_metadata_id(columns: Sequence[ColumnSpec]) -> bytes:
     """The id that changes when a name or type of the result does, equal on every node."""
     digest = hashlib.md5(usedforsecurity=False)
@@ -118,6 +100,14 @@ def result_metadata_id(columns: Sequence[ColumnSpec]) -> bytes:
         digest.update(java_class(column.type).encode())
         digest.update(b"\x00\x00")
     return digest.digest()
+
+
+def traced(result: Result, tracing_id: UUID) -> Result:
+    """The same answer as part of a trace."""
+    if isinstance(result, Rows):
+        return result.traced(tracing_id)
+    assert isinstance(result, Short), "there are no other answers"
+    return replace(result, tracing_id=tracing_id)
 
 
 NO_METADATA_ID = hashlib.md5(b"", usedforsecurity=False).digest()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
@@ -34,7 +33,7 @@ from cql.protocol.replies import (
     supported_reply,
 )
 from cql.protocol.requests import parse_request
-from cql.results import VOID, Result, Rows, SetKeyspace
+from cql.results import VOID, Result, Rows, SetKeyspace, traced
 from node.session import Session, Stage
 
 __all__ = ["Authenticator", "Dispatch", "Executor", "Trace", "error_reply"]
@@ -179,7 +178,7 @@ class Dispatch:
             if type(result) is Reply:
                 return result
             if trace is not None:
-                result = replace(result, tracing_id=trace.id)
+                result = traced(result, trace.id)
             return self._reply(request, result, version, session)
         except Exception as error:  # noqa: BLE001 - this loop owns the request
             return self._refuse(error, version, session)
@@ -208,7 +207,7 @@ class Dispatch:
         if not isinstance(result, Result):
             return self._reply_later(request, result, frame.version, session, trace)
         trace.finish()
-        return self._reply(request, replace(result, tracing_id=trace.id), frame.version, session)
+        return self._reply(request, traced(result, trace.id), frame.version, session)
 
     def _refuse(self, error: Exception, version: int, session: Session) -> Reply:
         """The ERROR for an exception; one that nobody planned for is logged, once."""

@@ -98,6 +98,7 @@ class CommitLog:
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._last = 0
         self._unsynced_since: float | None = None
+        self._is_periodic = config.mode is SyncMode.PERIODIC
         self._is_late = False
         self._is_closing = False
         self._is_closed = False
@@ -180,7 +181,7 @@ class CommitLog:
 
     def acknowledgement(self, position: int) -> asyncio.Future[None] | None:
         """Say what the answer to the write at `position` has to wait for: None, or a sync."""
-        if self._config.mode is SyncMode.PERIODIC and not self._is_late:
+        if self._is_periodic and not self._is_late:
             return None
         return self.sync_for(position)
 

@@ -23,7 +23,7 @@ from storage.eager import start
 from storage.errors import Overloaded, UnknownTable
 from storage.layout import Layout
 from storage.manifest import Manifest
-from storage.merge import PAUSED, PageMerge
+from storage.memory_read import read_memory
 from storage.mutation import Mutation
 from storage.points import NO_POINTS, Points
 from storage.read import key_bounds, read_partition, read_range
@@ -192,11 +192,14 @@ class Engine:
         table = self._tables.get(mutation.table_id)
         if table is None:
             raise UnknownTable(mutation.table_id)
-        if self._memory.used >= self._memory.limit:
+        memory, log = self._memory, self._log
+        if memory.used >= memory.limit:
             return self._wait_for_room([mutation])
-        position = self._log.append(mutation.table_id, mutation.data)
-        self._put(table, mutation)
-        return self._log.acknowledgement(position)
+        position = log.append(mutation.table_id, mutation.data)
+        memory.used += table.memtable.apply(mutation)
+        if memory.used >= self._flush_at and not self._work_is_signalled:
+            self._signal_work()
+        return log.acknowledgement(position)
 
     def apply_all(self, mutations: Sequence[Mutation]) -> Awaitable[None] | None:
         """Like `apply`, for mutations of which a crash leaves all or none."""
@@ -216,7 +219,9 @@ class Engine:
 
     def read(self, wanted: Slice, wall_s: int) -> Page | Awaitable[Page]:
         """Answer a slice, at once if all of it is in memory."""
-        table = self._get_table(wanted.table_id)
+        table = self._tables.get(wanted.table_id)
+        if table is None:
+            raise UnknownTable(wanted.table_id)
         if table.damage is not None:
             raise table.damage
         key = wanted.key
@@ -224,7 +229,9 @@ class Engine:
             return start(self._read_range(table, wanted, wall_s))
         sstables = table.sstables_for(wanted, key) if table.sstables else []
         if not sstables:
-            page = _read_memory(table, wanted, key, wall_s)
+            page = read_memory(
+                table.memtables(), wanted, key, wall_s, table.existing, SYNCHRONOUS_STEPS_MAX
+            )
             if page is not None:
                 return page
         return start(self._read_partition(table, wanted, key, wall_s, sstables))
@@ -367,18 +374,6 @@ class Engine:
             return await read_range(wanted, wall_s, table.existing, memtables, users, load)
         finally:
             await self._store.release(users)
-
-
-def _read_memory(table: Table, wanted: Slice, key: bytes, wall_s: int) -> Page | None:
-    """Answer from memtables alone; None if that would take long, and nothing is done."""
-    merge = PageMerge(wanted, wall_s, table.existing)
-    runs = [run for memtable in table.memtables() if (run := memtable.find(key)) is not None]
-    if not runs:
-        return merge.page()
-    merge.begin(key, [run.head for run in runs])
-    while (outcome := merge.advance(SYNCHRONOUS_STEPS_MAX)) >= 0:
-        merge.feed(outcome, runs[outcome].chunk_at(merge.position(outcome), wanted.reverse))
-    return None if outcome == PAUSED else merge.page()
 
 
 def _statistics_of(table: Table) -> TableStatistics:

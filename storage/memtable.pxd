@@ -39,7 +39,7 @@ cdef class Memtable:
     cdef int64_t low                        # lowest timestamp, above `high` if empty
     cdef int64_t high
 
-    cpdef int apply(self, Mutation mutation) except -1
+    cpdef int64_t apply(self, Mutation mutation) except? -1
     cdef int apply_only_row(self, Mutation mutation) except -1
     cdef MemoryPartition open_partition(self, bytes key)
     cdef int apply_item(self, MemoryPartition partition, Item* item) except -1

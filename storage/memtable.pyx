@@ -62,9 +62,12 @@ cdef class Memtable:
         """The lowest and highest timestamp that was applied; None before the first."""
         return None if self.low > self.high else (self.low, self.high)
 
-    cpdef int apply(self, Mutation mutation) except -1:
-        """Makes the mutation visible, all of it or, with CorruptData, nothing."""
+    cpdef int64_t apply(self, Mutation mutation) except? -1:
+        """Makes the mutation visible, all of it or, with CorruptData, nothing; gives by how many
+        bytes that has grown the memory.
+        """
         cdef int64_t low, high
+        cdef int64_t before = self.memory_bytes
         cdef MemoryPartition partition
         cdef ItemScan scan
         cdef Item item
@@ -75,7 +78,7 @@ cdef class Memtable:
         self.high = max(self.high, high)
         self.mutation_count += 1
         if self.apply_only_row(mutation):
-            return 0
+            return self.memory_bytes - before
         partition = self.open_partition(mutation.key)
         if mutation.deletion_ts > partition.deletion_ts or (
             mutation.deletion_ts == partition.deletion_ts
@@ -86,7 +89,7 @@ cdef class Memtable:
         mutation.open_items(&scan)
         while next_item(&scan, &item):
             self.apply_item(partition, &item)
-        return 0
+        return self.memory_bytes - before
 
     cdef int apply_only_row(self, Mutation mutation) except -1:
         """The cheap way for a partition that is one row without clustering; 0 if it is not."""

@@ -4,7 +4,7 @@ cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
 from storage.row cimport ColumnSet
-from storage.slice cimport Slice
+from storage.slice cimport Page, Slice
 
 
 @cython.final
@@ -77,6 +77,11 @@ cdef class PageMerge:
     cdef int put_partition(self) except -1
     cdef bint stands_for_itself(self) except -1
     cdef bint page_is_full(self) noexcept
+    cpdef int begin(self, bytes key, object heads) except -1
+    cpdef Py_ssize_t advance(self, Py_ssize_t steps_max=*) except -4
+    cpdef bytes position(self, Py_ssize_t run)
+    cpdef int feed(self, Py_ssize_t run, Chunk chunk) except -1
+    cpdef Page page(self, bint more=*)
 
 
 @cython.final
@@ -97,3 +102,4 @@ cdef class CompactionMerge:
 
 cdef int insert_tombstone(list tombstones, tuple new) except -1
 cdef list clip(list tombstones, bytes start, bytes end)
+cdef ColumnSet as_set(object columns)

@@ -12,7 +12,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
 from storage.debug cimport PYTHIA_DEBUG
 from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
 from storage.row cimport ColumnSet, live_row, merge_pair, purge_row, shadow_row
-from storage.slice cimport Page, PartitionRows, Slice
+from storage.slice cimport Page, PartitionRows, Slice, make_page
 
 RangeTombstone = tuple[bytes, bytes, int, int]
 Head = tuple[int, int, bytes]
@@ -408,7 +408,7 @@ cdef class PageMerge:
         self.key = b""
         self.last_clustering = b""
 
-    def begin(self, bytes key not None, heads) -> None:
+    cpdef int begin(self, bytes key, object heads) except -1:
         """Starts with the partition `key`, of which `heads` are in as many runs."""
         cdef tuple head = merge_heads(heads)
         cdef int64_t floor = head[0]
@@ -433,6 +433,7 @@ cdef class PageMerge:
         if self.slice.distinct and len(self.static_row):
             self.ranges.clear()
         self.next_range()
+        return 0
 
     cdef int resume(self) except -1:
         """Leaves out of the ranges what earlier pages gave of this partition."""
@@ -458,7 +459,7 @@ cdef class PageMerge:
             self.merge.open_range(start, end, self.slice.reverse)
         return 0
 
-    def advance(self, Py_ssize_t steps_max=0) -> int:
+    cpdef Py_ssize_t advance(self, Py_ssize_t steps_max=0) except -4:
         """Goes on until a run is needed (its number), or DONE, FULL, PAUSED after `steps_max`."""
         cdef RangeMerge merge = self.merge
         cdef Py_ssize_t steps = 0, run
@@ -547,15 +548,15 @@ cdef class PageMerge:
         )
         return 0
 
-    def position(self, Py_ssize_t run) -> bytes:
+    cpdef bytes position(self, Py_ssize_t run):
         """From where on (in reverse: below which) the run is needed."""
         return self.merge.reached
 
-    def feed(self, Py_ssize_t run, Chunk chunk not None) -> None:
+    cpdef int feed(self, Py_ssize_t run, Chunk chunk) except -1:
         """Gives a run's chunk, in answer to `advance()`."""
-        feed_chunk(self.merge, run, chunk)
+        return feed_chunk(self.merge, run, chunk)
 
-    def page(self, bint more=False) -> Page:
+    cpdef Page page(self, bint more=False):
         """Ends the page. `more` says that the caller stops although slice or runs go on."""
         cdef Py_ssize_t rows = self.rows_before
         if len(self.last_clustering) and not self.slice.distinct:
@@ -568,7 +569,7 @@ cdef class PageMerge:
         if self.is_full:
             more = len(self.last_clustering) != 0 or not isinstance(self.slice.key, bytes)
         if not more:
-            return Page(self.partitions)
+            return make_page(self.partitions)
         return Page(self.partitions, True, self.key, self.last_clustering, rows)
 
 
@@ -594,6 +595,7 @@ cdef ColumnSet as_set(object columns):
 cdef int feed_chunk(RangeMerge merge, Py_ssize_t run, Chunk chunk) except -1:
     """Takes a chunk, which must reach beyond the position that was asked for."""
     assert 0 <= run < merge.count, "a run has the number of its head"
+    assert chunk is not None, "a run gives a chunk"
     assert reaches(chunk, merge.reached, merge.reverse), "a chunk reaches beyond its position"
     (<Source>merge.sources[run]).chunk = chunk
     return 0

@@ -21,6 +21,7 @@ cdef class Slice:
     cdef readonly bint bypass_cache
 
     cdef bint is_whole_partition(self) except -1
+    cdef Slice of_key(self, bytes key, tuple ranges, Py_ssize_t row_limit)
 
 
 @cython.final
@@ -39,3 +40,26 @@ cdef class Page:
     cdef readonly bytes last_key
     cdef readonly bytes last_clustering
     cdef readonly Py_ssize_t last_rows  # rows given so far of the partition at the position
+
+
+
+
+cdef inline PartitionRows make_partition(
+    bytes key, bytes static_row, list clusterings, list rows
+):
+    """A partition that was not deleted, without the cost of a call from Python."""
+    cdef PartitionRows made = PartitionRows.__new__(PartitionRows)
+    made.key = key
+    made.static_row = static_row
+    made.clusterings = clusterings
+    made.rows = rows
+    return made
+
+
+cdef inline Page make_page(list partitions):
+    """A page after which nothing follows."""
+    cdef Page made = Page.__new__(Page)
+    made.partitions = partitions
+    made.last_key = b""
+    made.last_clustering = b""
+    return made

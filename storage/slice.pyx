@@ -53,6 +53,26 @@ cdef class Slice:
         """Whether the ranges exclude no row."""
         return len(self.ranges) == 1 and self.ranges[0][0] <= b"\x01" and not self.ranges[0][1]
 
+    cdef Slice of_key(self, bytes key, tuple ranges, Py_ssize_t row_limit):
+        """The same question about one partition: what a plan asks again and again."""
+        cdef Slice made = Slice.__new__(Slice)
+        assert not len(self.resume_key), "a question that is asked anew begins at its beginning"
+        made.table_id = self.table_id
+        made.key = key
+        made.ranges = ranges
+        made.static = self.static
+        made.reverse = self.reverse
+        made.columns = self.columns
+        made.row_limit = row_limit
+        made.partition_limit = self.partition_limit
+        made.byte_limit = self.byte_limit
+        made.distinct = self.distinct
+        made.resume_key = b""
+        made.resume_clustering = b""
+        made.resume_rows = -1
+        made.bypass_cache = self.bypass_cache
+        return made
+
     def changed(self, **changes) -> Slice:
         """The same slice but for the given fields."""
         fields = {name: getattr(self, name) for name in _FIELDS}

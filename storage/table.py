@@ -114,10 +114,7 @@ class Table:
 
     def apply(self, mutation: Mutation) -> int:
         """Let reads see a mutation, and give by how many bytes that has grown the memory."""
-        memtable = self.memtable
-        before = memtable.memory_bytes
-        memtable.apply(mutation)
-        return memtable.memory_bytes - before
+        return self.memtable.apply(mutation)
 
     def empty(self) -> tuple[list[Memtable], tuple[SSTable, ...]]:
         """Forget everything; what is forgotten is the caller's to release."""

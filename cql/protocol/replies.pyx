@@ -12,7 +12,6 @@ from ipaddress import ip_address
 from cql.protocol.events import StatusChange, TopologyChange, event_type
 from cql.results import (
     Prepared,
-    Rows,
     SchemaChange,
     SetKeyspace,
     Void,
@@ -32,6 +31,7 @@ from cql.types.catalog import (
 
 from cql.protocol.frame cimport PAYLOAD, TRACING, WARNING, Reply
 from cql.protocol.requests cimport Execute, Query
+from cql.rows cimport Rows
 
 cdef enum:
     SUPPORTED = 0x06
@@ -169,7 +169,7 @@ def wrap(int opcode, bytes body, int version, *, tracing_id=None, warnings=(), p
     return Reply(opcode, b"".join(parts), flags=flags)
 
 
-cpdef Reply rows_reply(object request, object rows, int version):
+cpdef Reply rows_reply(object request, Rows rows, int version):
     """The reply that carries rows to a request: hot path of every SELECT."""
     cdef Execute execute
     cdef bint skips = False
@@ -216,7 +216,7 @@ def encode_result(
     return pack_int(KIND_SCHEMA_CHANGE) + encode_schema_change(result, version)
 
 
-cdef bytes encode_rows(object rows, int version, bint skips, bytes known_metadata_id):
+cdef bytes encode_rows(Rows rows, int version, bint skips, bytes known_metadata_id):
     """Rows with their metadata, or without where the client may do without.
 
     A client that named a metadata id gets the metadata again exactly when that id is out of date.

@@ -1,0 +1,43 @@
+from typing import final
+from uuid import UUID
+
+from cql.results import ColumnSpec
+
+class Result:
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+    @property
+    def tracing_id(self) -> UUID | None: ...
+
+@final
+class Rows(Result):
+    @property
+    def columns(self) -> tuple[ColumnSpec, ...]: ...
+    @property
+    def row_count(self) -> int: ...
+    @property
+    def data(self) -> bytes: ...
+    @property
+    def paging_state(self) -> bytes | None: ...
+    @property
+    def metadata_id(self) -> bytes: ...
+    @property
+    def metadata_changed(self) -> bool: ...
+    @property
+    def is_conditional(self) -> bool: ...
+    def __init__(
+        self,
+        columns: tuple[ColumnSpec, ...],
+        row_count: int,
+        data: bytes,
+        paging_state: bytes | None = None,
+        metadata_id: bytes = b"",
+        metadata_changed: bool = False,
+        is_conditional: bool = False,
+        *,
+        warnings: tuple[str, ...] = (),
+        tracing_id: UUID | None = None,
+    ) -> None: ...
+    def traced(self, tracing_id: UUID) -> Rows: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...

@@ -1,0 +1,14 @@
+"""One slice of one partition, answered from memtables alone."""
+
+from storage.memtable import Memtable
+from storage.row import ColumnSet
+from storage.slice import Page, Slice
+
+def read_memory(
+    memtables: list[Memtable],
+    wanted: Slice,
+    key: bytes,
+    wall_s: int,
+    existing: ColumnSet,
+    steps_max: int,
+) -> Page | None: ...
