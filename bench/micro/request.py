@@ -99,7 +99,7 @@ class Talk:
 async def build() -> Shard:
     """A shard that answers."""
     config = build_config({"data_directory": "memory://bench", "shards": 1}, None)
-    disk = open_disk(config.data_directory)
+    disk = open_disk(config.data_directory, config.io)
     await disk.make_directory(config.data_directory)
     identity = await load_or_create(disk, config, Random(1))
     failures: list[BaseException] = []
