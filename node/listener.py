@@ -69,7 +69,7 @@ def open_listeners(address: str, port: int, shard_aware_port: int, shards: int) 
     ordinary = _open_group(address, port, shards, _random_program(shards) if exact else None)
     chosen = int(ordinary[0].getsockname()[1])
     aware: tuple[socket.socket, ...] = ()
-    if exact and (shard_aware_port or not port):
+    if exact and shard_aware_port:
         wanted = 0 if not port else shard_aware_port
         aware = _open_group(address, wanted, shards, _source_port_program(shards))
     aware_port = int(aware[0].getsockname()[1]) if aware else None

@@ -56,3 +56,12 @@ def test_the_ordinary_port_reaches_every_shard() -> None:
 def test_a_port_of_another_node_is_refused() -> None:
     with _listeners("127.0.0.1", 2) as opened, pytest.raises(OSError, match="in use"):
         open_listeners("127.0.0.1", opened.port, 0, 2)
+
+
+def test_shard_aware_port_zero_means_none() -> None:
+    opened = open_listeners("127.0.0.1", 0, 0, 2)
+    try:
+        assert (opened.shard_aware_port, opened.shard_aware) == (None, ())
+    finally:
+        for place in opened.every():
+            place.close()
