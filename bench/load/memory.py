@@ -1,6 +1,6 @@
 """Writes much more than a node may hold in memory, and watches what its processes hold meanwhile.
 
-    python bench/load/memory.py [--memory 256MiB] [--gigabytes 10] [--shards 1] [--dir D]
+    python -m bench.load.memory [--memory 256MiB] [--gigabytes 10] [--shards 1] [--dir D]
 
 Three tables take the bytes: small rows without clustering, partitions that grow, and large values.
 Half of the writes go to a bounded set of keys, again and again, the other half to new ones; one
@@ -22,8 +22,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from bench.load.idle import memory_kib
 from tests.harness.node_process import NodeProcess
