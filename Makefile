@@ -25,7 +25,8 @@ check: build
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/cython-lint node cql cluster storage
+	@# cython-lint calls pycodestyle by its bare name.
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cython-lint node cql cluster storage
 	$(BIN)/python tests/house/stubs.py
 	$(BIN)/python -m pytest tests/house
 

@@ -42,8 +42,6 @@ cdef class Page:
     cdef readonly Py_ssize_t last_rows  # rows given so far of the partition at the position
 
 
-
-
 cdef inline PartitionRows make_partition(
     bytes key, bytes static_row, list clusterings, list rows
 ):

@@ -14,10 +14,9 @@ The ring is made by the thread and the process that use it, and is not passed on
 import asyncio
 import os
 
-from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.errno cimport EAGAIN, EBADF, EBUSY, EINTR, EIO, errno
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.errno cimport EAGAIN, EBUSY, EINTR, EIO
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memset
 
 from storage.io_call cimport (
     ALIGNMENT,
@@ -152,7 +151,8 @@ cdef extern from *:
         tail = *ring->sq_tail - 1;
         ring->queued--;
         __atomic_store_n(ring->sq_tail, tail, __ATOMIC_RELEASE);
-        return (void *)(uintptr_t)((struct io_uring_sqe *)ring->sqes)[tail & ring->sq_mask].user_data;
+        return (void *)(uintptr_t)((struct io_uring_sqe *)ring->sqes)[
+            tail & ring->sq_mask].user_data;
     }
 
     /* Takes the oldest completion; its request, or NULL if there is none. */
@@ -284,8 +284,8 @@ cdef class IoUring:
     cdef int put(self, Request request) except -1:
         """Queue what is left of a call; raises OSError if the ring stays full."""
         cdef Call *call = &request.call
-        cdef int attempt
-        for attempt in range(2):
+        cdef int _attempt
+        for _attempt in range(2):
             if pythia_ring_put(
                 &self.ring,
                 call.operation == OPERATION_READ,
