@@ -24,7 +24,7 @@ START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 60.0
 COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 
-POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
+POM = """<project>
   <modelVersion>4.0.0</modelVersion>
   <groupId>compare</groupId><artifactId>cassandra</artifactId><version>1</version>
   <packaging>pom</packaging>
