@@ -32,7 +32,11 @@ class WireClient:
         self._socket = _connect(host, port, shard)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
-        self.call(OP_STARTUP, _string_map({"CQL_VERSION": "3.0.0"}))
+        try:
+            self.call(OP_STARTUP, _string_map({"CQL_VERSION": "3.0.0"}))
+        except BaseException:
+            self._socket.close()
+            raise
 
     def call(self, opcode: int, body: bytes) -> bytes:
         """Sends one request and gives the body of its reply; an ERROR is raised."""

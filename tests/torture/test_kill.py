@@ -46,7 +46,11 @@ def _number(value: bytes | None) -> int:
 
 def _write_until_it_dies(client: WireClient, ledger: Ledger, rng: random.Random) -> None:
     """Writes rising versions of random keys, each key by one request at a time."""
-    statement = client.prepare("INSERT INTO torture.t (pk, ck, version) VALUES (?, ?, ?)")
+    try:
+        statement = client.prepare("INSERT INTO torture.t (pk, ck, version) VALUES (?, ?, ?)")
+    except OSError:
+        client.close()
+        raise
     waiting: dict[int, tuple[int, int]] = {}
     busy: set[int] = set()
     free = list(range(STREAMS))
