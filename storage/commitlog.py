@@ -16,6 +16,7 @@ from enum import Enum
 
 from storage.disk import Disk
 from storage.errors import CommitLogFailed, DiskError, DiskFull, Overloaded, TooManyOpenFiles
+from storage.io_queue import IoClass, IoQueue
 from storage.log_replay import Batch, LogReplay, OnDamage, refuse_damage
 from storage.log_segments import Segment, SegmentFiles
 from storage.points import NO_POINTS, Points
@@ -79,12 +80,14 @@ class CommitLog:
         config: CommitLogConfig,
         points: Points = NO_POINTS,
         on_failure: Callable[[CommitLogFailed], None] | None = None,
+        io: IoQueue | None = None,
     ) -> None:
         self._disk = disk
         self._directory = directory
         self._config = config
         self._points = points
         self._on_failure = on_failure
+        self._io = io or IoQueue(1, 1)
         self._files = SegmentFiles(disk, directory, config.segment_bytes, points)
         self._replay: LogReplay | None = None
         self._buffer = RecordBuffer()
@@ -384,7 +387,7 @@ class CommitLog:
         target, started = self._current.end_position, self._now
         try:
             for segment in segments:
-                await segment.file.sync()
+                await self._io.run(IoClass.COMMIT_LOG, 0, segment.file.sync)
         except DiskError as cause:
             raise self._fail(cause) from cause
         if self.failure is not None:

@@ -15,6 +15,7 @@ from storage.compaction.rewrite import rewrite_scans
 from storage.compaction.run import NO_TIMESTAMP, Choice, Situation, SortedRun, overlapping
 from storage.compaction.strategies import common_options_of, expired_check_s, strategy_of
 from storage.errors import CorruptFile, DiskFull
+from storage.io_queue import IoClass
 from storage.merge import CompactionMerge
 from storage.sstable.output import SSTableOutput
 from storage.sstable.reader import NO_KEY, SSTable
@@ -197,7 +198,7 @@ class Compactor:
         store = self._store
 
         async def create(expected: int) -> SSTableOutput:
-            return await store.new_sstable(table, expected)
+            return await store.new_sstable(table, expected, IoClass.COMPACTION)
 
         expected = sum(file.statistics.partitions for file in files)
         outputs = Outputs(choice, create, expected, sum(file.file_bytes for file in files))
@@ -220,7 +221,8 @@ class Compactor:
     ) -> bool:
         layout = table.layout
         scans = [
-            Scan(file, (b"", NO_KEY), self._store.load_uncached, READ_AHEAD_BYTES) for file in files
+            Scan(file, (b"", NO_KEY), self._store.load_for_compaction, READ_AHEAD_BYTES)
+            for file in files
         ]
         for scan in scans:
             await scan.begin(b"")

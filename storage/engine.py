@@ -21,6 +21,7 @@ from storage.compactor import CompactionRecord, Compactor
 from storage.disk import Disk
 from storage.eager import start
 from storage.errors import Overloaded, UnknownTable
+from storage.io_queue import IoClassStatistics, IoQueue
 from storage.layout import Layout
 from storage.manifest import Manifest
 from storage.memory_read import read_memory
@@ -55,6 +56,12 @@ class EngineConfig:
     block_cache_bytes: int = 16 * MIB
     compactions_max: int = 1
     """Compactions that run at once; one flush may run beside them."""
+
+    io_calls_max: int = 64
+    """Calls at the disk at once, of all classes but the commit log's."""
+
+    io_bytes_max: int = 8 * MIB
+    """What they move together."""
 
     commitlog: CommitLogConfig = field(default_factory=CommitLogConfig)
 
@@ -106,6 +113,7 @@ class EngineStatistics:
     compactions: int
     log_bytes: int
     log_syncs: int
+    io: tuple[IoClassStatistics, ...]
     compaction_history: tuple[CompactionRecord, ...] = ()
     """The last compactions that are over, oldest first."""
 
@@ -135,15 +143,18 @@ class Engine:
         self._is_stopping = False
         self._work_is_signalled = False
         self._cache = BlockCache(self._config.block_cache_bytes)
+        self._io = IoQueue(self._config.io_calls_max, self._config.io_bytes_max)
         self._log = CommitLog(
             disk,
             f"{directory}/commitlog",
             self._config.commitlog,
             points,
             self._listener.has_failed,
+            self._io,
         )
         self._store = Store(
             disk,
+            self._io,
             f"{directory}/tables",
             self._log,
             Manifest(disk, directory, points, self._listener.has_failed),
@@ -313,6 +324,7 @@ class Engine:
             self._compactor.compactions,
             self._log.bytes_used,
             self._log.syncs,
+            self._io.statistics(),
             tuple(self._compactor.history),
         )
 

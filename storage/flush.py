@@ -3,6 +3,7 @@
 from typing import Final
 
 from storage.compaction.rewrite import write_partition
+from storage.io_queue import IoClass
 from storage.memtable import Memtable
 from storage.merge import CompactionMerge
 from storage.pace import Pace
@@ -16,7 +17,7 @@ KEYS_AT_ONCE: Final = 1_024
 
 async def write_memtable(store: Store, table: Table, memtable: Memtable) -> SSTable:
     """Write a memtable that takes no more writes; the file is durable and open on return."""
-    output = await store.new_sstable(table, len(memtable))
+    output = await store.new_sstable(table, len(memtable), IoClass.FLUSH)
     try:
         await _write_partitions(memtable, output)
         return await output.finish()

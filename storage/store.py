@@ -1,4 +1,4 @@
-"""What the tables of a shard share: disk, log, manifest, cached blocks, memory."""
+"""What the tables of a shard share: disk and turns at it, log, manifest, cached blocks, memory."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,13 @@ from storage.commitlog import CommitLog
 from storage.disk import Disk
 from storage.errors import DiskError
 from storage.group import encode_group
+from storage.io_queue import IoClass, IoQueue
 from storage.layout import Layout
 from storage.manifest import LiveSSTable, Manifest
 from storage.memtable import Memtable
 from storage.mutation import Mutation
 from storage.points import Points
-from storage.sstable.output import SSTableOutput
+from storage.sstable.output import SSTableOutput, Turns
 from storage.sstable.reader import Fetch, Parsed, SSTable
 from storage.table import Table
 
@@ -37,6 +38,7 @@ class Store:
         "cache",
         "directory",
         "disk",
+        "io",
         "log",
         "manifest",
         "memory",
@@ -47,6 +49,7 @@ class Store:
     def __init__(
         self,
         disk: Disk,
+        io: IoQueue,
         directory: str,
         log: CommitLog,
         manifest: Manifest,
@@ -56,6 +59,7 @@ class Store:
         points: Points,
     ) -> None:
         self.disk = disk
+        self.io = io
         self.directory = directory
         self.log = log
         self.manifest = manifest
@@ -70,7 +74,9 @@ class Store:
         """A table without anything in it."""
         return Table(layout, f"{self.directory}/{layout.name}-{layout.table_id.hex()}")
 
-    async def new_sstable(self, table: Table, partitions_expected: int) -> SSTableOutput:
+    async def new_sstable(
+        self, table: Table, partitions_expected: int, io_class: IoClass
+    ) -> SSTableOutput:
         """Begin a file in the table's directory, which is made if there is none."""
         if not table.has_directory:
             await self.disk.make_directory(table.directory)
@@ -78,6 +84,7 @@ class Store:
             table.has_directory = True
         return await SSTableOutput.create(
             self.disk,
+            Turns(self.io, io_class),
             table.directory,
             table.layout,
             self.manifest.take_number(),
@@ -92,13 +99,20 @@ class Store:
         found = self.cache.find(fetch)
         if found is not None:
             return found
-        parsed = await fetch.table.fetch(fetch)
+        parsed = await self.load_uncached(fetch)
         self.cache.put(fetch, parsed)
         return parsed
 
     async def load_uncached(self, fetch: Fetch) -> list[Parsed]:
         """Bring frames from the disk."""
-        return await fetch.table.fetch(fetch)
+        return await self._load(IoClass.QUERY, fetch)
+
+    async def load_for_compaction(self, fetch: Fetch) -> list[Parsed]:
+        """Bring frames from the disk when queries leave it."""
+        return await self._load(IoClass.COMPACTION, fetch)
+
+    async def _load(self, io_class: IoClass, fetch: Fetch) -> list[Parsed]:
+        return await self.io.run(io_class, fetch.bytes, lambda: fetch.table.fetch(fetch))
 
     async def release(self, users: Iterable[SSTable]) -> None:
         """Let go of files; those which nobody uses any more are closed, and removed if obsolete."""

@@ -5,10 +5,13 @@ garbage at most, which is removed at the next start.
 """
 
 import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from storage.disk import Disk, File, OpenMode
 from storage.errors import FileMissing
+from storage.io_queue import IoClass, IoQueue
 from storage.layout import Layout
 from storage.points import Points
 from storage.sstable.reader import SSTable, open_sstable
@@ -34,14 +37,36 @@ def generation_of(name: str) -> int | None:
         return None
 
 
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """Whose turns at the disk the calls of a file are."""
+
+    queue: IoQueue
+    io_class: IoClass
+
+    async def take(self, size: int, call: Callable[[], Awaitable[None]]) -> None:
+        """Make a call that moves `size` bytes when it may be made."""
+        await self.queue.run(self.io_class, size, call)
+
+
 class SSTableOutput:
     """One file being written. `writer` takes the partitions; `drain` writes what has gathered."""
 
-    __slots__ = ("_directory", "_disk", "_file", "_generation", "_points", "_table_id", "writer")
+    __slots__ = (
+        "_directory",
+        "_disk",
+        "_file",
+        "_generation",
+        "_points",
+        "_table_id",
+        "_turns",
+        "writer",
+    )
 
     def __init__(
         self,
         disk: Disk,
+        turns: Turns,
         directory: str,
         file: File,
         writer: SSTableWriter,
@@ -50,6 +75,7 @@ class SSTableOutput:
         points: Points,
     ) -> None:
         self._disk = disk
+        self._turns = turns
         self._directory = directory
         self._file = file
         self._table_id = table_id
@@ -60,6 +86,7 @@ class SSTableOutput:
     @staticmethod
     async def create(
         disk: Disk,
+        turns: Turns,
         directory: str,
         layout: Layout,
         generation: int,
@@ -73,7 +100,9 @@ class SSTableOutput:
         file = await disk.open(path, OpenMode.CREATE)
         points.reach("sstable.created")
         writer = SSTableWriter(layout, identity, generation, partitions_expected, created_s)
-        return SSTableOutput(disk, directory, file, writer, layout.table_id, generation, points)
+        return SSTableOutput(
+            disk, turns, directory, file, writer, layout.table_id, generation, points
+        )
 
     @property
     def path(self) -> str:
@@ -90,7 +119,7 @@ class SSTableOutput:
         self.writer.finish()
         await self._write()
         self._points.reach("sstable.written")
-        await self._file.sync()
+        await self._turns.take(0, self._file.sync)
         self._points.reach("sstable.synced")
         await self._file.close()
         await self._disk.sync_directory(self._directory)
@@ -106,4 +135,4 @@ class SSTableOutput:
     async def _write(self) -> None:
         offset, pages = self.writer.take()
         if pages:
-            await self._file.write(offset, pages)
+            await self._turns.take(len(pages), lambda: self._file.write(offset, pages))

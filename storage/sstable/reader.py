@@ -34,6 +34,11 @@ class Fetch:
     kind: Kind
     places: list[Extent]
 
+    @property
+    def bytes(self) -> int:
+        """What is read of the file, but for the rounding to pages."""
+        return self.places[-1].end - self.places[0].offset
+
 
 class SSTable:
     """One open file. It is closed, and removed if it is obsolete, when the last user lets go."""
