@@ -1,9 +1,8 @@
 """The only reader of the operating system's clock.
 
 Three clocks, three names: `now` (monotonic seconds, for deadlines), `timestamp_us` (write
-timestamps) and `wall_s` (expiry). Write timestamps strictly increase on a shard, and no two shards
-of a node ever make the same one: shard i of n only makes timestamps that are i modulo n.
-Over the lives of a shard they increase because of node/ceiling.
+timestamps) and `wall_s` (expiry). Write timestamps strictly increase over all shards of a node,
+because they share a node/high_mark; over the lives of the node because of node/ceiling.
 
 Compiled because every request asks for a moment: 0.1 us where Python takes 0.6 us.
 """
@@ -12,17 +11,14 @@ from libc.stdint cimport INT64_MAX
 from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
 
 from cql.moment cimport Moment
+from node.high_mark cimport HighMark
 
 
 cdef class Clock:
     """Reads the time for one shard: the operating system's, or what a simulation gives instead."""
 
-    def __init__(self, int shard, int shards, long long not_before_us=0, monotonic=None,
-                 time_ns=None):
-        assert 0 <= shard < shards, "a shard's number lies below the number of shards"
-        self.shard = shard
-        self.shards = shards
-        self.last_us = not_before_us
+    def __init__(self, HighMark high_mark=None, monotonic=None, time_ns=None):
+        self.high_mark = HighMark() if high_mark is None else high_mark
         self.ceiling_us = INT64_MAX
         self.monotonic = monotonic
         self.time_ns = time_ns
@@ -36,7 +32,7 @@ cdef class Clock:
         return self.wall_us() // 1_000_000
 
     def next_timestamp_us(self) -> int:
-        """A write timestamp that is larger than every one made before."""
+        """A write timestamp that is larger than every one which the node has made before."""
         return self.next_us(self.wall_us())
 
     cpdef Moment moment(self):
@@ -50,7 +46,7 @@ cdef class Clock:
 
     def keep_after(self, long long timestamp_us) -> None:
         """Makes no timestamp up to this one: what an earlier life of the node has used."""
-        self.last_us = max(self.last_us, timestamp_us)
+        self.high_mark.raise_above(timestamp_us)
 
     def keep_under(self, raise_ceiling) -> None:
         """Asks before a timestamp passes the last answer; the answer is not below what is asked."""
@@ -65,7 +61,7 @@ cdef class Clock:
         clock_gettime(CLOCK_MONOTONIC, &spec)
         return spec.tv_sec + spec.tv_nsec / 1e9
 
-    cdef long long wall_us(self) except? -1:
+    cpdef long long wall_us(self) except? -1:
         """Microseconds since 1970."""
         cdef timespec spec
         if self.time_ns is not None:
@@ -74,12 +70,8 @@ cdef class Clock:
         return spec.tv_sec * 1_000_000 + spec.tv_nsec // 1000
 
     cdef long long next_us(self, long long wall_us) except? -1:
-        """A timestamp of this shard: larger than the last, and not below the wall's if it can."""
-        cdef long long candidate = wall_us if wall_us > self.last_us else self.last_us + 1
-        cdef long long ahead = (self.shard - candidate) % self.shards
-        # C's remainder has the sign of what is divided.
-        candidate += ahead + self.shards if ahead < 0 else ahead
-        if candidate > self.ceiling_us:
-            self.ceiling_us = self.raise_ceiling(candidate)
-        self.last_us = candidate
-        return candidate
+        """A timestamp above all of the node's, and not below the wall's."""
+        cdef long long timestamp_us = self.high_mark.next_us(wall_us)
+        if timestamp_us > self.ceiling_us:
+            self.ceiling_us = self.raise_ceiling(timestamp_us)
+        return timestamp_us

@@ -75,6 +75,8 @@ class ShardClock(Protocol):
 
     def wall_s(self) -> int: ...
 
+    def wall_us(self) -> int: ...
+
     def next_timestamp_us(self) -> int: ...
 
     def moment(self) -> Moment: ...
@@ -203,9 +205,9 @@ class Shard:
         """From here on no timestamp is made that an earlier life has made."""
         world = self._world
         self._ceiling = ceiling = await Ceiling.open(world.disk, self._directory, world.boot)
-        # Wait for a clock that is right, so that shards agree on the order of what comes now. One
-        # that was set back is not waited for.
-        ahead_us = ceiling.found_us - world.clock.next_timestamp_us()
+        # Wait for a clock that is right, so that timestamps do not run further ahead of it with
+        # every start. One that was set back is not waited for.
+        ahead_us = ceiling.found_us - world.clock.wall_us()
         if 0 < ahead_us <= MARGIN_US:
             await asyncio.sleep(ahead_us / 1e6)
         world.clock.keep_after(ceiling.found_us)

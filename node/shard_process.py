@@ -124,7 +124,7 @@ class _Process:
                 generation=int(time.time()),
                 gateway=default_gateway(),
                 disk=open_disk(config.data_directory, config.io),
-                clock=Clock(seat.shard, config.shards),
+                clock=Clock(seat.high_mark),
                 random=Random(secrets.randbits(256)),
                 siblings=siblings,
                 loop=loop,

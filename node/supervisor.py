@@ -2,7 +2,7 @@
 
 The supervisor loads all code once and forks. It keeps every listening socket and both ends of every
 mesh pair for its whole life, so that a shard which comes back finds the places of the one that
-died. With each child it has a control socket: the child says `ready`, `failed TEXT` or `drained`,
+died; and the word from which all shards take their write timestamps. With each child it has a control socket: the child says `ready`, `failed TEXT` or `drained`,
 the supervisor says `serve`, `drain` and `stop`. A child whose supervisor is gone ends at once: what
 it acknowledged is in its log.
 
@@ -25,6 +25,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from node.config import Config
+from node.high_mark import HighMark
 from node.listener import Listeners
 
 START_TIMEOUT_S = 120.0
@@ -50,6 +51,7 @@ class Seat:
     listeners: Listeners
     control: socket.socket
     mesh: dict[int, socket.socket]
+    high_mark: HighMark
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ class Supervisor:
         self._on_ready = on_ready
         self._children = [_Child(shard) for shard in range(config.shards)]
         self._pairs = _mesh_pairs(config.shards)
+        self._high_mark = HighMark()
         self._is_serving = False
         self._stopping = False
         self._exit_code = 0
@@ -220,7 +223,15 @@ class Supervisor:
             else:
                 low_end.close()
                 high_end.close()
-        return Seat(mine, child.incarnation, self._config, self._listeners, control, ends)
+        return Seat(
+            mine,
+            child.incarnation,
+            self._config,
+            self._listeners,
+            control,
+            ends,
+            self._high_mark,
+        )
 
     def _reap(self, *, is_starting: bool) -> None:
         for child in self._children:

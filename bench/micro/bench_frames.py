@@ -66,7 +66,7 @@ def query(version: int) -> bytes:
 
 def connection(version: int, compression: str = "") -> Connection:
     """A started connection to an executor that does nothing."""
-    clock = Clock(0, 1)
+    clock = Clock()
     dispatch = Dispatch(Nothing(), lambda _session: {})  # type: ignore[arg-type]
     ports = Ports(handle=dispatch.handle, moment=clock.moment, now=clock.now, spawn=_never)
     made = Connection(ports, Session())

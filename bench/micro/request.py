@@ -113,7 +113,7 @@ async def build() -> Shard:
             generation=1,
             gateway=None,
             disk=disk,
-            clock=Clock(0, 1),
+            clock=Clock(),
             random=Random(1),
             siblings=NoSiblings(),
             loop=asyncio.get_running_loop(),

@@ -21,7 +21,7 @@ class Life:
     def __init__(self, ceiling: Ceiling) -> None:
         self.wall_us = 0
         self.ceiling = ceiling
-        self.clock = Clock(0, 1, time_ns=lambda: self.wall_us * 1000)
+        self.clock = Clock(time_ns=lambda: self.wall_us * 1000)
         self.clock.keep_after(ceiling.found_us)
         self.clock.keep_under(ceiling.pass_to)
 

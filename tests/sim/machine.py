@@ -12,6 +12,7 @@ from typing import Any
 from cluster.transport import NoSiblings
 from node.clock import Clock
 from node.config import Config
+from node.high_mark import HighMark
 from node.identity import Identity, load_or_create
 from node.shard import Shard, World
 from storage.disk import Disk
@@ -59,6 +60,8 @@ class Machine:
         self.cuts = 0
         """How often the power was cut."""
         self.wall_offset_s = 0.0
+        self.high_mark = HighMark()
+        """Of the node's present life; see node/supervisor."""
         self._identity: Identity | None = None
         self._restarts = restarts
         self._is_on = False
@@ -69,6 +72,7 @@ class Machine:
     async def switch_on(self) -> None:
         """Start every shard; returns when all of them serve."""
         self._is_on = True
+        self.high_mark = HighMark()
         await self.disk.make_directory(DATA)
         if self._identity is None:
             self._identity = await load_or_create(self.disk, self.config, self.random)
@@ -193,9 +197,7 @@ class Machine:
             generation=WALL_S,
             gateway=None,
             disk=disk,
-            clock=Clock(
-                life.number, self.config.shards, monotonic=self.loop.time, time_ns=self.time_ns
-            ),
+            clock=Clock(self.high_mark, monotonic=self.loop.time, time_ns=self.time_ns),
             random=Random(self.random.getrandbits(64)),
             siblings=endpoint or NoSiblings(),
             loop=self.loop,

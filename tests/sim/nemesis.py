@@ -10,6 +10,7 @@ from tests.sim.workloads import Workload, World
 
 SLOT_MIN_S, SLOT_MAX_S = 1.0, 6.0
 ERRORS_MAX = 3
+CLOCK_STEP_MAX_S = 3600.0
 
 
 class Nemesis:
@@ -31,6 +32,7 @@ class Nemesis:
             "full disk": (1, self._full_disk),
             "slow mesh": (1, self._slow_mesh),
             "flush and compact": (2, self._flush_and_compact),
+            "clock step": (2, self._clock_step),
         }
 
     async def run(self, until: float) -> None:
@@ -113,6 +115,13 @@ class Nemesis:
         pair = (self._random.randrange(shards), self._random.randrange(shards))
         self._machine.mesh.slow[pair] = self._random.choice((0.05, 1.0, 3.0))
         await self._wait()
+
+    async def _clock_step(self) -> None:
+        """The wall clock is set, and stays as it is set."""
+        for _ in range(self._random.randint(1, 3)):
+            step = self._random.choice((0.1, 5.0, CLOCK_STEP_MAX_S))
+            self._machine.wall_offset_s = self._random.uniform(-step, step)
+            await self._wait()
 
     async def _flush_and_compact(self) -> None:
         number = self._random.randrange(self._machine.config.shards)
