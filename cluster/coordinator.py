@@ -9,7 +9,7 @@ Deadlines are monotonic seconds on the loop's clock.
 """
 
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
 
 from cluster.batch import Batchlog
@@ -70,7 +70,8 @@ class Coordinator:
         self._engine = engine
         identity = counting_id(topology.local.host_id, shard)
         counters = Counters(loop, engine, self.deadlines, identity)
-        self._own = OwnReplica(engine, counters.count)
+        self._batchlog = Batchlog(engine, random, self._resend, self._sync, self.deadlines.now)
+        self._own = OwnReplica(engine, counters.count, self._batchlog.settle)
         self._replicas: list[OwnReplica | SiblingReplica] = [
             self._own if number == shard else SiblingReplica(number, siblings, self.deadlines)
             for number in range(self._shards)
@@ -86,7 +87,6 @@ class Coordinator:
             self._server.admit,
             random,
         )
-        self._batchlog = Batchlog(engine, random, self._resend)
 
     def serve(self) -> None:
         """Answer siblings from now on, if we were built before storage was open."""
@@ -216,24 +216,24 @@ class Coordinator:
         alive = sum(replica.is_alive for replica in self._replicas)
         if alive < len(self._replicas):
             raise Unavailable(Consistency.ALL, len(self._replicas), alive)
-        emptied = [replica.truncate(table_id, deadline) for replica in self._replicas]
-        faults: list[ClusterError] = []
         try:
-            for answer in emptied:
-                try:
-                    await answer
-                except ClusterError as fault:
-                    faults.append(fault)
-        finally:
-            abandon(emptied)
-        if faults:
-            raise TruncateFailed(f"{name}: {faults[0]}") from faults[0]
+            # A logged batch that was answered before must not be sent again afterwards.
+            await _on_all(self._replicas, lambda replica: replica.settle_batches(deadline))
+            await _on_all(self._replicas, lambda replica: replica.truncate(table_id, deadline))
+        except ClusterError as fault:
+            raise TruncateFailed(f"{name}: {fault}") from fault
 
-    async def replay_batches(self, wall_s: int, deadline: float) -> int:
-        """Finish the logged batches that were left behind. For the background, and once after a
-        start.
+    @property
+    def are_batches_due(self) -> bool:
+        """Whether `finish_batches` has something to do that nobody does already."""
+        return self._batchlog.is_due
+
+    async def finish_batches(self, deadline: float) -> None:
+        """Send logged batches again that were left behind, and forget those that are durable.
+
+        For the background. Raises CorruptData, once, for a batch that nobody can read any more.
         """
-        return await self._batchlog.replay(wall_s, deadline)
+        await self._batchlog.finish(deadline)
 
     def stop(self) -> None:
         """Leave the loop's timers."""
@@ -314,10 +314,16 @@ class Coordinator:
             parts.setdefault(self._owner_of(mutation.key), []).append(mutation)
         return parts
 
-    def _resend(self, mutations: list[Mutation], deadline: float) -> Awaitable[None]:
+    async def _resend(self, mutations: list[Mutation], deadline: float) -> frozenset[int]:
         """Send the mutations of a batch again; for the replay of the batch log."""
         terms = self._write_terms(1, Consistency.ONE, WriteType.BATCH)
-        return self._send_parts(self._by_owner(mutations), terms, deadline)
+        parts = self._by_owner(mutations)
+        await self._send_parts(parts, terms, deadline)
+        return frozenset(parts)
+
+    async def _sync(self, shards: list[int], deadline: float) -> None:
+        """Make durable what some shards have applied; for the batch log."""
+        await _on_all((self._replicas[n] for n in shards), lambda replica: replica.sync(deadline))
 
     def _send_parts(self, parts: Parts, terms: WriteTerms, deadline: float) -> Awaitable[None]:
         written: list[Awaitable[None] | None] = []
@@ -343,7 +349,7 @@ class Coordinator:
             # say is that it takes longer.
             self._batchlog.leave(entry)
             raise WriteTimeout(terms.level, 0, terms.block_for, WriteType.BATCH) from fault
-        await self._batchlog.remove(entry)
+        self._batchlog.applied(entry, frozenset(parts))
 
     async def _read_serial(
         self,
@@ -390,3 +396,27 @@ class Coordinator:
         self, replica: OwnReplica | SiblingReplica, wall_s: int, deadline: float
     ) -> Fetch:
         return lambda part: replica.read(part, wall_s, deadline)
+
+
+async def _on_all(
+    replicas: Iterable[OwnReplica | SiblingReplica],
+    ask: Callable[[OwnReplica | SiblingReplica], Awaitable[None]],
+) -> None:
+    """Ask all at once and wait for all of them, also when one has failed; raise the first fault."""
+    asked: list[Awaitable[None]] = []
+    first: ClusterError | None = None
+    try:
+        for replica in replicas:
+            try:
+                asked.append(ask(replica))
+            except ClusterError as fault:
+                first = first or fault
+        for answer in asked:
+            try:
+                await answer
+            except ClusterError as fault:
+                first = first or fault
+    finally:
+        abandon(asked)
+    if first is not None:
+        raise first

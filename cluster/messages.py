@@ -36,6 +36,8 @@ class Kind(IntEnum):
     SCHEMA_FETCH = 10
     PING = 11
     SERIAL_READ = 12
+    SYNC = 13
+    SETTLE_BATCHES = 14
 
 
 class MalformedMessage(ClusterError):
@@ -53,6 +55,19 @@ _ENTRY = Struct(">QB")
 def encode_write(deadline: float, data: bytes) -> bytes:
     """Make a WRITE, COUNT or TRUNCATE: what must be done by when."""
     return _DEADLINE.pack(deadline) + data
+
+
+def encode_deadline(deadline: float) -> bytes:
+    """Make a SYNC or SETTLE_BATCHES: by when it must be done."""
+    return _DEADLINE.pack(deadline)
+
+
+def decode_deadline(payload: bytes) -> float:
+    """Read a SYNC or SETTLE_BATCHES."""
+    deadline, rest = decode_write(payload)
+    if rest:
+        raise MalformedMessage(f"{len(rest)} bytes follow a deadline that ends the message")
+    return deadline
 
 
 def decode_write(payload: bytes) -> tuple[float, bytes]:

@@ -20,9 +20,11 @@ from cluster.errors import (
 )
 from cluster.messages import (
     Kind,
+    decode_deadline,
     decode_read,
     decode_write,
     decode_write_all,
+    encode_deadline,
     encode_read,
     encode_write,
     encode_write_all,
@@ -49,6 +51,12 @@ class Engine(Protocol):
 
     def apply_synced(self, mutation: Mutation) -> Awaitable[None]:
         """Like `apply`, and wait for a sync in every mode of the commit log."""
+
+    def sync(self) -> Awaitable[None]:
+        """Wait until all that was applied so far is durable."""
+
+    def knows(self, table_id: bytes) -> bool:
+        """Whether the table is there."""
 
     def read(self, wanted: Slice, wall_s: int, /) -> Page | Awaitable[Page]:
         """Give the live rows of a slice."""
@@ -79,6 +87,15 @@ class Replica(Protocol):
     def truncate(self, table_id: bytes, deadline: float) -> Awaitable[None]:
         """Remove all rows of a table."""
 
+    def sync(self, deadline: float) -> Awaitable[None]:
+        """Make durable all that it has applied."""
+
+    def settle_batches(self, deadline: float) -> Awaitable[None]:
+        """Finish the logged batches that it coordinated, so that none is sent again."""
+
+
+Settle = Callable[[float], Awaitable[None]]
+
 
 def replica_error(error: StorageError) -> ClusterError:
     """Say an error of our own storage in the words in which a sibling would have sent it."""
@@ -101,10 +118,14 @@ class OwnReplica:
     is_alive = True
 
     def __init__(
-        self, engine: Engine, count: Callable[[Mutation, float], Awaitable[None] | None]
+        self,
+        engine: Engine,
+        count: Callable[[Mutation, float], Awaitable[None] | None],
+        settle_batches: Settle,
     ) -> None:
         self._engine = engine
         self.count = count
+        self.settle_batches = settle_batches
 
     def write(self, mutation: Mutation, deadline: float) -> Awaitable[None] | None:
         """Apply a mutation to our own storage."""
@@ -133,6 +154,10 @@ class OwnReplica:
     async def truncate(self, table_id: bytes, deadline: float) -> None:
         """Empty a table in our own storage."""
         await translated(self._engine.truncate(table_id))
+
+    async def sync(self, deadline: float) -> None:
+        """Make durable all that was applied."""
+        await translated(self._engine.sync())
 
 
 class SiblingReplica:
@@ -178,6 +203,14 @@ class SiblingReplica:
         """Let it empty a table."""
         return self._done(self.tell(Kind.TRUNCATE, encode_write(deadline, table_id)), deadline)
 
+    def sync(self, deadline: float) -> Awaitable[None]:
+        """Let it make durable all that it has applied."""
+        return self._done(self.tell(Kind.SYNC, encode_deadline(deadline)), deadline)
+
+    def settle_batches(self, deadline: float) -> Awaitable[None]:
+        """Let it finish its logged batches."""
+        return self._done(self.tell(Kind.SETTLE_BATCHES, encode_deadline(deadline)), deadline)
+
     async def _done(self, answer: "Future[bytes]", deadline: float) -> None:
         await self._deadlines.wait(answer, deadline)
 
@@ -206,6 +239,8 @@ class ReplicaServer:
         siblings.register(Kind.READ, self._read)
         siblings.register(Kind.COUNT, self._count)
         siblings.register(Kind.TRUNCATE, self._truncate)
+        siblings.register(Kind.SYNC, self._sync)
+        siblings.register(Kind.SETTLE_BATCHES, self._settle_batches)
         siblings.register(Kind.PING, _pong)
 
     def _write(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:
@@ -233,6 +268,16 @@ class ReplicaServer:
         deadline, table_id = decode_write(payload)
         self.admit(deadline)
         return _emptied(self._own.truncate(table_id, deadline))
+
+    def _sync(self, payload: bytes, source: int) -> Awaitable[bytes]:
+        deadline = decode_deadline(payload)
+        self.admit(deadline)
+        return _emptied(self._own.sync(deadline))
+
+    def _settle_batches(self, payload: bytes, source: int) -> Awaitable[bytes]:
+        deadline = decode_deadline(payload)
+        self.admit(deadline)
+        return _emptied(self._own.settle_batches(deadline))
 
     def admit(self, deadline: float) -> None:
         """Refuse what comes before we serve, and what comes after its deadline."""

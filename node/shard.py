@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cluster.batch import LAYOUT as BATCHLOG_LAYOUT
 from cluster.coordinator import Coordinator
-from cluster.errors import ClusterError
 from cluster.schema_log import SchemaLog
 from cluster.schema_sync import LOG_SHARD, Replicator
 from cluster.topology import Node, single_node
@@ -41,7 +40,7 @@ from node.turn import Turn
 from storage.commitlog import CommitLogConfig, SyncMode
 from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
-from storage.errors import DiskError
+from storage.errors import CorruptData, DiskError
 from storage.memory_disk import MemoryDisk
 
 if TYPE_CHECKING:
@@ -222,15 +221,6 @@ class Shard:
 
         world.clock.keep_under(raise_ceiling)
 
-    async def finish_batches(self) -> None:
-        """Apply the logged batches that an earlier life left behind."""
-        clock = self._world.clock
-        deadline = clock.now() + self._world.config.write_request_timeout_s
-        try:
-            await self.coordinator.replay_batches(clock.wall_s(), deadline)
-        except ClusterError as error:
-            _log.warning("logged batches of an earlier life stay for later: %s", error)
-
     async def drain(self) -> None:
         """Answer what clients have asked, then close their connections."""
         assert self.clients is not None, "the shard was started"
@@ -373,7 +363,17 @@ class Shard:
             due.append(self._ceiling.sync())
         if self._memory.wants_write:
             due.append(self._memory.write())
+        if self.coordinator.are_batches_due:
+            due.append(self._finish_batches())
         return due
+
+    async def _finish_batches(self) -> None:
+        """Logged batches that were left behind are sent again, done ones are forgotten."""
+        deadline = self._world.clock.now() + self._world.config.write_request_timeout_s
+        try:
+            await self.coordinator.finish_batches(deadline)
+        except CorruptData as damage:
+            _log.error("a logged batch is damaged and cannot be finished: %s", damage)
 
     # Tables about this shard.
 

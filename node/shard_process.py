@@ -72,7 +72,6 @@ class _Process:
         await self._say("ready")
         if await self._next_word() == "serve":
             await self._serve(shard)
-            await shard.finish_batches()
             await self._next_word()
         await self._end(shard, links, mesh)
         return 0 if self._failure is None else EXIT_FAILED

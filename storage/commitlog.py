@@ -205,6 +205,10 @@ class CommitLog:
             self._sync_wanted.set()
         return future
 
+    def sync_appended(self) -> asyncio.Future[None]:
+        """Like `sync_for`, for every mutation that was appended until now."""
+        return self.sync_for(self._last)
+
     def tick(self, now: float) -> None:
         """Let time pass: sync when it is time, hold writers when late; raises `CommitLogFailed`."""
         if self.failure is not None:

@@ -260,8 +260,11 @@ class Engine:
         waited = self.apply(mutation)
         if waited is not None:
             await waited
-        # Position and mutation are in the log by now, whoever else has appended since.
-        await self._log.sync_for(self._log.position - 1)
+        await self._log.sync_appended()
+
+    async def sync(self) -> None:
+        """Wait until all that was applied so far is durable, in every mode of the commit log."""
+        await self._log.sync_appended()
 
     def tick(self, now: float) -> None:
         """Let time pass for the commit log; raises `CommitLogFailed`."""
@@ -306,6 +309,10 @@ class Engine:
         """Merge all files of a table into one."""
         self._store.wall_s = self._wall_s = max(self._wall_s, wall_s)
         await self._compactor.compact_all(self._get_table(table_id), self._wall_s)
+
+    def knows(self, table_id: bytes) -> bool:
+        """Whether the table is there."""
+        return table_id in self._tables
 
     def layouts(self) -> list[Layout]:
         """The layouts of all tables."""

@@ -177,6 +177,7 @@ def test_conditional_writes_and_logged_batches_use_the_log() -> None:
         )
         for mutation in mutations:
             assert len(rows_of(await read(node, 1, whole(mutation.key)))) == 1
+        await node.shards[0].finish_batches(node.loop.time() + 5)
         left = node.engines[0].read(Slice(BATCHLOG_TABLE, key=(b"", b"")), 0)
         assert isinstance(left, Page)
         assert left.partitions == []

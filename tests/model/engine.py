@@ -26,6 +26,7 @@ class ModelEngine:
     """A write waits as if memory were full, and reads see it only then."""
 
     failure: Exception | None = None
+    dropped: set[bytes] = field(default_factory=set)
 
     def apply(self, mutation: Mutation) -> Awaitable[None] | None:
         return self.apply_all([mutation])
@@ -51,6 +52,12 @@ class ModelEngine:
         waits = self.apply(mutation)
         if waits is not None:
             await waits
+        await self.sync()
+
+    def knows(self, table_id: bytes) -> bool:
+        return table_id not in self.dropped
+
+    async def sync(self) -> None:
         end = len(self.log)
         await asyncio.sleep(self.sync_delay_s)
         self.synced = max(self.synced, end)

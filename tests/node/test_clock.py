@@ -32,9 +32,8 @@ def test_shards_agree_on_the_order_of_timestamps_after_the_clock_was_set_back() 
     first, second = (Clock(mark, time_ns=lambda: wall_us[0] * 1000) for _ in range(2))
     before = first.next_timestamp_us()
     wall_us[0] -= 3600 * 1_000_000
-    made = [before]
-    for clock in (second, first, second, second, first):
-        made.append(clock.next_timestamp_us())
+    shards = (second, first, second, second, first)
+    made = [before, *(shard.next_timestamp_us() for shard in shards)]
     assert made == sorted(set(made))
 
 

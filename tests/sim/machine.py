@@ -172,7 +172,6 @@ class Machine:
             life.is_serving = True
             self._deaths.pop(life.number, None)
             self.loop.trace(f"shard {life.number} serves")
-            await shard.finish_batches()
         except Exception as error:  # the process ends with an exit code
             self._failed(life, error)
 

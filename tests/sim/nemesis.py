@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from functools import partial
 
+from node.shard import Shard
+from storage.errors import UnknownTable
 from tests.sim.workloads import Workload, World
 
 SLOT_MIN_S, SLOT_MAX_S = 1.0, 6.0
@@ -127,13 +131,16 @@ class Nemesis:
         number = self._random.randrange(self._machine.config.shards)
         await self._machine.in_shard(number, lambda shard: shard.engine.flush())
         for layout in await self._layouts(number):
-            table_id = layout.table_id
-            await self._machine.in_shard(
-                number, lambda shard, table_id=table_id: shard.engine.compact(table_id)
-            )
+            await self._machine.in_shard(number, partial(_compact, table_id=layout.table_id))
 
     async def _layouts(self, number: int) -> list:
         life = self._machine.lives.get(number)
         if life is None or life.shard is None or not life.is_serving:
             return []
         return life.shard.engine.layouts()
+
+
+async def _compact(shard: Shard, table_id: bytes) -> None:
+    """Compact a table, unless it was dropped since we looked."""
+    with suppress(UnknownTable):
+        await shard.engine.compact(table_id)

@@ -132,3 +132,73 @@ def test_a_damaged_file_fails_reads_of_it_and_not_the_shard() -> None:
         await clients[0].query("INSERT INTO ks.t (k, v) VALUES (9, 1)")
 
     on_a_node(story, shards=1)
+
+
+def insert(key: int, value: int) -> tuple[str, list[bytes | None]]:
+    """A statement of a batch."""
+    text = "INSERT INTO ks.t (k, v) VALUES (?, ?)"
+    return text, [key.to_bytes(4, "big"), value.to_bytes(4, "big")]
+
+
+async def values_of(client: Client, keys: range) -> set[int]:
+    """The values that some keys have; 0 for none."""
+    found = set()
+    for key in keys:
+        rows = (await client.query(f"SELECT v FROM ks.t WHERE k = {key}")).rows
+        found.add(int.from_bytes(rows[0][0] or b"", "big") if rows else 0)
+    return found
+
+
+@pytest.mark.parametrize("mode", ["periodic", "batch", "group"])
+@pytest.mark.parametrize("wait_s", [0.0, 0.9, 1.6, 4.0])
+def test_a_power_cut_leaves_all_of_an_acknowledged_logged_batch(mode: str, wait_s: float) -> None:
+    """Also when the entry of the batch log may be removed already."""
+    keys = range(8)
+
+    async def story(machine: Machine, clients: list[Client]) -> None:
+        for value in range(1, 13):
+            await clients[value % 2].batch([insert(key, value) for key in keys])
+            await asyncio.sleep(wait_s)
+            # A sync that nobody needs for the batch: one shard alone may have its part on disk.
+            if value % 3:
+                number = value % 3 - 1
+                await machine.in_shard(number, lambda shard: shard.engine.sync())
+            machine.cut_power()
+            await machine.switch_on()
+            await asyncio.sleep(3)
+            assert await values_of(clients[0], keys) == {value}
+
+    on_a_node(story, mode=mode)
+
+
+def test_a_logged_batch_that_timed_out_is_finished_without_a_restart() -> None:
+    keys = range(8)
+
+    async def story(machine: Machine, clients: list[Client]) -> None:
+        machine.mesh.slow[0, 1] = 30.0
+        with pytest.raises(Failed):
+            await clients[0].batch([insert(key, 1) for key in keys])
+        machine.kill(1)
+        machine.mesh.slow.clear()
+        await machine.wait_until_serving()
+        births = [life.process for life in machine.lives.values()]
+        await asyncio.sleep(30)
+        assert await values_of(clients[0], keys) == {1}
+        assert births == [life.process for life in machine.lives.values()]
+
+    on_a_node(story)
+
+
+@pytest.mark.parametrize("step_s", [-3600.0, 3600.0])
+def test_the_last_acknowledged_write_wins_when_the_clock_is_set(step_s: float) -> None:
+    async def story(machine: Machine, clients: list[Client]) -> None:
+        for value in range(1, 41):
+            if value % 10 == 0:
+                machine.wall_offset_s = 0.0 if machine.wall_offset_s else step_s
+            if value % 7 == 0:
+                machine.kill(value % 2)
+                await machine.wait_until_serving()
+            await clients[value // 2 % 2].query(f"INSERT INTO ks.t (k, v) VALUES (1, {value})")
+            assert await values_of(clients[0], range(1, 2)) == {value}
+
+    on_a_node(story)
