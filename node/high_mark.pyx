@@ -31,7 +31,7 @@ WORD_BYTES = sizeof(int64_t)
 cdef class HighMark:
     """Shared by all who are forked after it was made."""
 
-    def __init__(self):
+    def __cinit__(self):
         self.word = memoryview(mmap(-1, WORD_BYTES)).cast("q")
 
     @property
