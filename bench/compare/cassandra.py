@@ -93,9 +93,11 @@ OPENS = (
     "java.base/java.util.concurrent",
     "java.base/java.util.concurrent.atomic",
 )
+SHORT_LIVED = "-XX:TieredStopAtLevel=1"
+"""For answers rather than speed: less compilation."""
+
 # Short cuts for one node that nobody else waits for.
 BOOT = (
-    "-XX:TieredStopAtLevel=1",
     "-Dcassandra.skip_wait_for_gossip_to_settle=0",
     "-Dcassandra.ring_delay_ms=2000",
     "-Dcassandra.superuser_setup_delay_ms=0",
@@ -110,11 +112,18 @@ BOOT = (
 class Cassandra:
     """One node in a directory of its own, on free ports."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, is_short_lived: bool = True) -> None:
         self.directory = directory
         self.address = "127.0.0.1"
         self.port = 0
+        self._is_short_lived = is_short_lived
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process id."""
+        assert self._process is not None, "the node runs"
+        return self._process.pid
 
     def start(self) -> Cassandra:
         """Starts the node and returns when it accepts clients."""
@@ -136,6 +145,7 @@ class Cassandra:
         (agent,) = jars.glob("jamm-*.jar")
         return [
             f"{home}/bin/java" if home else "java",
+            *([SHORT_LIVED] if self._is_short_lived else []),
             *(f"-Xms{HEAP}", f"-Xmx{HEAP}", f"-javaagent:{agent}", *BOOT),
             *(f"--add-exports={name}=ALL-UNNAMED" for name in EXPORTS),
             *(f"--add-opens={name}=ALL-UNNAMED" for name in OPENS),

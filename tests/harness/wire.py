@@ -8,6 +8,7 @@ import errno
 import socket
 import struct
 import time
+from collections.abc import Callable, Iterator
 
 OP_STARTUP, OP_QUERY, OP_PREPARE, OP_EXECUTE = 1, 7, 9, 10
 OP_ERROR = 0
@@ -111,11 +112,19 @@ class WireClient:
         """Keeps `in_flight` requests going for a time; gives how many were answered and how
         long.
         """
-        place, answered, sent = self._socket, 0, in_flight
-        total = len(frames)
-        place.sendall(b"".join(frames[:in_flight]))
         start = time.perf_counter()
         until = start + seconds
+        answered = self._run(frames, in_flight, lambda sent: time.perf_counter() < until)
+        return answered, time.perf_counter() - start
+
+    def run_all(self, frames: list[bytes], in_flight: int) -> None:
+        """Sends every frame once, `in_flight` at a time, and waits for all replies."""
+        self._run(frames, in_flight, lambda sent: sent < len(frames))
+
+    def _run(self, frames: list[bytes], in_flight: int, goes_on: Callable[[int], bool]) -> int:
+        place, answered, sent = self._socket, 0, min(in_flight, len(frames))
+        total = len(frames)
+        place.sendall(b"".join(frames[:sent]))
         buffer = self._buffer
         while answered < sent:
             self._fill()
@@ -130,12 +139,30 @@ class WireClient:
                 done += 1
             del buffer[:position]
             answered += done
-            if done and time.perf_counter() < until:
+            if done and goes_on(sent):
                 first = sent % total
                 batch = frames[first : first + done]
                 place.sendall(b"".join(batch))
                 sent += len(batch)
-        return answered, time.perf_counter() - start
+        return answered
+
+    def pages(self, text: str, page_rows: int) -> Iterator[int]:
+        """Reads all pages of a SELECT and gives the number of rows in each."""
+        skip_metadata, page_size, with_state, more_pages = 2, 4, 8, 2
+        state = b""
+        while True:
+            flags = skip_metadata | page_size | (with_state if state else 0)
+            body = _long(text) + struct.pack(">HBi", CONSISTENCY_ONE, flags, page_rows)
+            reply = self.call(OP_QUERY, body + (_long_bytes(state) if state else b""))
+            _, result_flags, _ = struct.unpack_from(">iii", reply)
+            position = 12
+            if result_flags & more_pages:
+                (size,) = struct.unpack_from(">i", reply, position)
+                position += 4 + size
+                state = reply[position - size : position]
+            yield struct.unpack_from(">i", reply, position)[0]
+            if not result_flags & more_pages:
+                return
 
 
 def _connect(host: str, port: int, shard: tuple[int, int] | None) -> socket.socket:
@@ -152,7 +179,10 @@ def _connect(host: str, port: int, shard: tuple[int, int] | None) -> socket.sock
 
 
 def _long(text: str) -> bytes:
-    data = text.encode()
+    return _long_bytes(text.encode())
+
+
+def _long_bytes(data: bytes) -> bytes:
     return struct.pack(">i", len(data)) + data
 
 
