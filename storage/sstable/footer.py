@@ -1,9 +1,9 @@
 """The last page of an SSTable: which file it is, and where filter, summary, statistics lie."""
 
 import struct
-import zlib
 from dataclasses import dataclass
 
+from storage.checksum import crc32c
 from storage.errors import CorruptData
 from storage.sstable.compressors import Compression
 from storage.sstable.format import PAGE_BYTES
@@ -62,14 +62,14 @@ class Footer:
             self.created_s,
         )
         page = fields.ljust(PAGE_BYTES - _CHECKSUM.size, b"\0")
-        return page + _CHECKSUM.pack(zlib.crc32(page))
+        return page + _CHECKSUM.pack(crc32c(page))
 
     @staticmethod
     def decode(page: bytes) -> "Footer":
         """The footer of a page; CorruptData if it is none."""
         if len(page) != PAGE_BYTES:
             raise CorruptData("the footer is cut off")
-        if _CHECKSUM.pack(zlib.crc32(page[: -_CHECKSUM.size])) != page[-_CHECKSUM.size :]:
+        if _CHECKSUM.pack(crc32c(page[: -_CHECKSUM.size])) != page[-_CHECKSUM.size :]:
             raise CorruptData("the footer's checksum is wrong")
         magic, version, zero, compression, *rest = _FIELDS.unpack_from(page)
         if magic != MAGIC or version != VERSION or zero:

@@ -5,10 +5,10 @@ and the frame's offset, was found right; nothing is decompressed before.
 """
 
 import struct
-import zlib
 from dataclasses import dataclass
 from enum import IntEnum
 
+from storage.checksum import crc32c
 from storage.errors import CorruptData
 from storage.sstable.compressors import Buffer, Compression, Compressor, decompress
 from storage.sstable.format import FRAME_BYTES_MAX, FRAME_HEADER_BYTES, PAGE_BYTES
@@ -77,8 +77,7 @@ def open_frame(identity: bytes, offset: int, kind: Kind, frame: memoryview) -> b
 
 
 def _checksum(identity: bytes, offset: int, head: Buffer, stored: Buffer) -> int:
-    place = identity + _PLACE.pack(offset)
-    return zlib.crc32(stored, zlib.crc32(head, zlib.crc32(place)))
+    return crc32c(stored, crc32c(b"".join((identity, _PLACE.pack(offset), head))))
 
 
 def frame_offset(offset: int, size: int) -> int:
