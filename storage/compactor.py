@@ -11,19 +11,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from storage.compaction.outputs import Outputs
-from storage.compaction.rewrite import rewrite_scans
+from storage.compaction.rewrite import Purge, rewrite_scans
 from storage.compaction.run import NO_TIMESTAMP, Choice, Situation, SortedRun, overlapping
 from storage.compaction.strategies import common_options_of, expired_check_s, strategy_of
 from storage.errors import CorruptFile, DiskFull
 from storage.io_queue import IoClass
-from storage.merge import CompactionMerge
 from storage.sstable.output import SSTableOutput
 from storage.sstable.reader import NO_KEY, SSTable
 from storage.sstable.runs import Scan
 from storage.store import Store
 from storage.table import Table
 
-READ_AHEAD_BYTES: Final = 512 * 1024
+READ_AHEAD_BYTES: Final = 256 * 1024
 HISTORY_MAX: Final = 256
 """Compactions that are remembered."""
 DISK_FULL_PAUSE_S: Final = 60
@@ -226,11 +225,10 @@ class Compactor:
         ]
         for scan in scans:
             await scan.begin(b"")
-        merge = CompactionMerge(wall_s, wall_s - layout.gc_grace_s, table.existing, True)
-        purgeable_before = table.purgeable_before(files)
-        return await rewrite_scans(
-            scans, merge, outputs, purgeable_before, lambda: self._is_stopping, merged
+        purge = Purge(
+            wall_s, wall_s - layout.gc_grace_s, table.existing, table.purgeable_before(files)
         )
+        return await rewrite_scans(scans, purge, outputs, lambda: self._is_stopping, merged)
 
     async def _replace(
         self, table: Table, files: list[SSTable], added: list[SSTable], level: int, epoch: int

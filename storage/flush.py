@@ -1,18 +1,16 @@
 """One memtable written to a new SSTable."""
 
-from typing import Final
-
-from storage.compaction.rewrite import write_partition
+from storage.compaction.rewrite import RUN_BYTES, write_partition
 from storage.io_queue import IoClass
 from storage.memtable import Memtable
 from storage.merge import CompactionMerge
 from storage.pace import Pace
+from storage.sstable import splice
 from storage.sstable.output import SSTableOutput
 from storage.sstable.reader import SSTable
+from storage.sstable.splice import MemorySplice
 from storage.store import Store
 from storage.table import Table
-
-KEYS_AT_ONCE: Final = 1_024
 
 
 async def write_memtable(store: Store, table: Table, memtable: Memtable) -> SSTable:
@@ -27,13 +25,18 @@ async def write_memtable(store: Store, table: Table, memtable: Memtable) -> SSTa
 
 
 async def _write_partitions(memtable: Memtable, output: SSTableOutput) -> None:
+    writer, pace = output.writer, Pace()
+    quick = MemorySplice(memtable)
     merge = CompactionMerge(0, 0, None, False)
-    pace = Pace()
-    start = b""
-    while keys := memtable.keys(start, b"", KEYS_AT_ONCE):
-        for key in keys:
-            run = memtable.find(key)
-            assert run is not None, "a key of the memtable is in it"
+    while (reason := quick.run(writer.sink, RUN_BYTES)) != splice.END:
+        if reason == splice.FULL:
+            writer.close_block()
+        elif reason == splice.OTHER:
+            key = quick.key
+            run = None if key is None else memtable.find(key)
+            assert key is not None and run is not None, "a key of the memtable is in it"
             merge.begin(key, [run.head])
             await write_partition(key, [run], merge, output, pace)
-        start = keys[-1] + b"\0"
+        if pace.spend(quick.spent):
+            await output.drain()
+            await pace.rest()

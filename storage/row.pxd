@@ -21,6 +21,9 @@ cdef bytes live_row(bytes row, int64_t wall_s, ColumnSet wanted, ColumnSet exist
 cdef bytes purge_row(
     bytes row, int64_t wall_s, int64_t gc_before_s, int64_t purgeable_before_us, ColumnSet existing
 )
+cdef bint may_purge(
+    const uint8_t* row, Py_ssize_t size, int64_t wall_s, int64_t gc_before_s, ColumnSet existing
+) except -1
 
 
 @cython.final

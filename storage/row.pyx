@@ -303,7 +303,9 @@ cdef bytes purge_row(
     cdef Cell cell
     cdef Cell name              # raw clustering values, kept back until something is named
     cdef bint has_name = False
-    if not row:
+    if not row or not may_purge(
+        <const uint8_t*><const char*>row, len(row), wall_s, gc_before_s, existing
+    ):
         return row
     open_row(&scan, &head, <const uint8_t*><const char*>row, len(row))
     if head.deleted_at < gc_before_s and head.deletion_ts < purgeable_before_us:
@@ -333,6 +335,33 @@ cdef bytes purge_row(
     if has_name and (head.flags or name.timestamp >= purgeable_before_us):
         _writer.put_cell(&name)
     return _writer.finish(&head, False)
+
+
+cdef bint may_purge(
+    const uint8_t* row, Py_ssize_t size, int64_t wall_s, int64_t gc_before_s, ColumnSet existing
+) except -1:
+    """Whether `purge_row` could change anything about a row: it cannot about most."""
+    cdef RowScan scan
+    cdef RowHead head
+    cdef Cell cell
+    cdef bint is_named = False
+    open_row(&scan, &head, row, size)
+    if head.flags & ROW_DELETED and head.deleted_at < gc_before_s:
+        return True
+    if head.flags & ROW_EXPIRING_MARKER and head.marker_expiry <= wall_s:
+        return True
+    is_named = head.flags & ROW_MARKER
+    while next_cell(&scan, &cell):
+        if cell.column == CLUSTERING_COLUMN:
+            continue
+        is_named = True
+        if existing is not None and not existing.has(cell.column):
+            return True
+        if is_expired(&cell, wall_s):
+            return True
+        if cell.flags & CELL_TOMBSTONE and cell.expiry < gc_before_s:
+            return True
+    return not is_named
 
 
 cdef int bury(Cell* cell) except -1:

@@ -6,7 +6,7 @@ from typing import Final
 
 from storage.compaction.run import Choice
 from storage.sstable.output import SSTableOutput
-from storage.sstable.reader import SSTable
+from storage.sstable.reader import NO_KEY, SSTable
 
 PART_MIN: Final = 1 / 16
 """A filter is made for at least this part of all partitions, however small the files."""
@@ -49,6 +49,12 @@ class Outputs:
         if current is None:
             current = self._current = await self._create(self._expected)
         return current
+
+    @property
+    def limit(self) -> bytes:
+        """The first key that does not belong into the file which `output_for` gave last."""
+        cuts = self._choice.cuts
+        return cuts[self._part] if self._part < len(cuts) else NO_KEY
 
     async def finish(self) -> list[SSTable]:
         """End the last file; all are durable, and the caller's."""

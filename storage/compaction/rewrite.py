@@ -1,24 +1,49 @@
-"""Merging runs into one new SSTable: what flushes and compactions have in common."""
+"""Merging runs into new SSTables: what flushes and compactions have in common.
+
+Plain partitions go from block to block in `storage.sstable.splice`; the others through the whole
+merge, which knows tombstones, static rows, and partitions larger than a block.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from storage.compaction.outputs import Outputs
 from storage.merge import DONE, PAUSED, Chunk, CompactionMerge, Run
 from storage.pace import Pace
-from storage.row import NO_DELETION
+from storage.row import NO_DELETION, ColumnSet
+from storage.sstable import splice
 from storage.sstable.output import SSTableOutput
 from storage.sstable.runs import Scan
+from storage.sstable.splice import Splice
 
-PurgeableBefore = Callable[[bytes], int]
-"""By key: the lowest timestamp which data outside of the merge may have for it."""
+RUN_BYTES: Final = 16 * 1024
+"""What is done between two looks at the pace."""
+
+PARTITION_STEPS: Final = 8
+"""What a partition costs that goes through the whole merge, beside its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purge:
+    """What a compaction may leave out."""
+
+    wall_s: int
+    gc_before_s: int
+    """Tombstones from before are due."""
+
+    existing: ColumnSet
+    """Cells of other columns go."""
+
+    before: Callable[[bytes], int]
+    """By key: the lowest timestamp which data outside of the merge may have for it."""
 
 
 async def rewrite_scans(
     scans: Sequence[Scan],
-    merge: CompactionMerge,
+    purge: Purge,
     outputs: Outputs,
-    purgeable_before: PurgeableBefore,
     is_stopping: Callable[[], bool],
     merged: Counter[int],
 ) -> bool:
@@ -26,19 +51,36 @@ async def rewrite_scans(
 
     Counts in `merged` how many partitions were in how many of the scans.
     """
+    lanes = [scan.lane for scan in scans]
+    quick = Splice(lanes, purge.wall_s, purge.gc_before_s, purge.existing, purge.before)
+    merge = CompactionMerge(purge.wall_s, purge.gc_before_s, purge.existing)
     pace = Pace()
     while not is_stopping():
-        keys = [scan.key for scan in scans if scan.key is not None]
-        if not keys:
+        key = min((scan.key for scan in scans if scan.key is not None), default=None)
+        if key is None:
+            merged.update({files: n for files, n in enumerate(quick.counts) if n})
             return True
-        key = min(keys)
-        at_hand = [scan for scan in scans if scan.key == key]
-        merge.begin(key, [scan.head for scan in at_hand], purgeable_before(key))
-        merged[len(at_hand)] += 1
-        await write_partition(key, at_hand, merge, await outputs.output_for(key), pace)
-        for scan in at_hand:
-            if not scan.skip_now():
-                await scan.skip()
+        output = await outputs.output_for(key)
+        reason = quick.run(output.writer.sink, outputs.limit, RUN_BYTES)
+        if reason == splice.FULL:
+            output.writer.close_block()
+        elif reason == splice.EMPTY:
+            for scan in scans:
+                if scan.lane.is_used_up:
+                    await scan.skip()
+        elif reason == splice.OTHER:
+            key = quick.key
+            assert key is not None, "there is another partition"
+            at_hand = [scan for scan in scans if scan.key == key]
+            merge.begin(key, [scan.head for scan in at_hand], purge.before(key))
+            merged[len(at_hand)] += 1
+            await write_partition(key, at_hand, merge, output, pace)
+            for scan in at_hand:
+                if not scan.skip_now():
+                    await scan.skip()
+        if pace.spend(quick.spent):
+            await output.drain()
+            await pace.rest()
     return False
 
 
@@ -64,6 +106,6 @@ async def write_partition(
             found = runs[run].chunk_at(merge.position(run), False)
             merge.feed(run, found if isinstance(found, Chunk) else await found)
     writer.end()
-    if pace.spend(spent):
+    if pace.spend(spent, PARTITION_STEPS):
         await output.drain()
         await pace.rest()

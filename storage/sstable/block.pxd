@@ -18,7 +18,18 @@ cdef class BlockBuilder:
     cdef uint32_t _row_count
     cdef readonly Py_ssize_t bytes_max  # a block with so many bytes or more takes nothing more
 
+    cdef readonly bytes first_key       # where the block begins; None while it is empty
+    cdef readonly bytes first_clustering    # b"" if the first section's partition begins there
+
     cdef Py_ssize_t _size(self) noexcept
+    cdef int _note_first(self, bytes key, bytes low) except -1
+    cdef int open_plain(self, bytes key) except -1
+    cdef int put_row(
+        self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
+    ) except -1
+    cdef int close_plain(self) except -1
+    cdef int put_copy(self, Section section) except -1
+    cdef int _put_section(self, bytes high) except -1
     cdef int _put_pending(self, bytes end) except -1
 
 
@@ -33,10 +44,12 @@ cdef class Section:
     cdef readonly bint continues        # the partition goes on in the next block
     cdef readonly uint32_t tombstone_count
     cdef readonly uint32_t row_count
+    cdef Py_ssize_t _start              # offset of the section in the payload
     cdef Py_ssize_t _body               # offset of the first tombstone in the payload
     cdef Py_ssize_t _end                # offset one past the section
 
     cdef Input _input(self) noexcept
+    cdef bint is_plain(self) noexcept
     cdef int _skip_tombstones(self, Input* source) except -1
 
 

@@ -4,6 +4,8 @@ class BlockBuilder:
     """Builds one block after the other; a section is the part of a partition in this block."""
 
     bytes_max: int
+    first_key: bytes | None
+    first_clustering: bytes
     def __init__(self, bytes_max: int) -> None: ...
     @property
     def size(self) -> int:

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from storage.order cimport compare
 from storage.sstable.format cimport (
     LENGTH_MAX,
     SECTION_CONTINUED,
@@ -56,6 +57,7 @@ cdef class BlockBuilder:
         assert self._key is None, "one section is open at a time"
         assert self._last_key is None or key > self._last_key, "keys ascend within a block"
         assert low is None or self._done.size == 0, "only a block's first section is continued"
+        self._note_first(key, low)
         self._key = key
         self._deletion = deletion
         self._static_row = static_row
@@ -63,6 +65,60 @@ cdef class BlockBuilder:
         self._last_clustering = None
         self._tombstone_count = 0
         self._row_count = 0
+
+    cdef int _note_first(self, bytes key, bytes low) except -1:
+        if self._done.size == 0:
+            self.first_key = key
+            self.first_clustering = b"" if low is None else low
+        return 0
+
+    cdef int open_plain(self, bytes key) except -1:
+        """Opens the section of a whole partition that has nothing but rows."""
+        assert self._key is None, "one section is open at a time"
+        assert self._last_key is None or compare(key, self._last_key) > 0, (
+            "keys ascend within a block"
+        )
+        self._note_first(key, None)
+        self._key = key
+        self._deletion = None
+        self._static_row = b""
+        self._low = None
+        self._last_clustering = None
+        self._tombstone_count = 0
+        self._row_count = 0
+        return 0
+
+    cdef int put_row(
+        self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
+    ) except -1:
+        """Adds a row to a plain section; the caller sees to it that they ascend."""
+        self._rows.put_span(clustering, size)
+        self._rows.put_span(row, row_size)
+        self._row_count += 1
+        return 0
+
+    cdef int close_plain(self) except -1:
+        """Closes a plain section; one without rows leaves no trace."""
+        if self._row_count:
+            self._put_section(None)
+            self._last_key = self._key
+        self._key = None
+        return 0
+
+    cdef int put_copy(self, Section section) except -1:
+        """Puts a whole section as it is."""
+        assert self._key is None, "one section is open at a time"
+        assert self._last_key is None or compare(section.key, self._last_key) > 0, (
+            "keys ascend within a block"
+        )
+        assert not section.continued and not section.continues, "a partition is copied whole"
+        self._note_first(section.key, None)
+        self._done.put_raw(
+            <const uint8_t*><const char*>section._payload + section._start,
+            section._end - section._start,
+        )
+        self._last_key = section.key
+        return 0
 
     def add_tombstone(self, bytes start not None, bytes end not None, timestamp: int,
                       deleted_at: int) -> None:
@@ -115,33 +171,40 @@ cdef class BlockBuilder:
         self._key = None
         return rest
 
-    def _put_section(self, bytes high) -> None:
-        cdef Output head = Output()
+    cdef int _put_section(self, bytes high) except -1:
+        cdef Output done = self._done
+        cdef Py_ssize_t start, length
+        cdef int i
         cdef uint8_t flags = (
             (SECTION_DELETED if self._deletion is not None else 0)
-            | (SECTION_STATIC if self._static_row else 0)
+            | (SECTION_STATIC if len(self._static_row) else 0)
             | (SECTION_CONTINUED if self._low is not None else 0)
             | (SECTION_CONTINUES if high is not None else 0)
         )
-        head.put_bytes(self._key)
+        done.put_u8(flags)
+        done.put_u32(0)                 # the length, once it is known
+        start = done.size
+        done.put_bytes(self._key)
         if self._deletion is not None:
-            head.put_u64(<uint64_t><int64_t>self._deletion[0])
-            head.put_u32(self._deletion[1])
+            done.put_u64(<uint64_t><int64_t>self._deletion[0])
+            done.put_u32(self._deletion[1])
         if self._static_row:
-            head.put_bytes(self._static_row)
+            done.put_bytes(self._static_row)
         if self._low is not None:
-            head.put_bytes(self._low)
+            done.put_bytes(self._low)
         if high is not None:
-            head.put_bytes(high)
-        head.put_uvarint(self._tombstone_count)
-        head.put_uvarint(self._row_count)
-        length = head.size + self._tombstones.size + self._rows.size
+            done.put_bytes(high)
+        done.put_uvarint(self._tombstone_count)
+        done.put_uvarint(self._row_count)
+        done.put_raw(self._tombstones._data, self._tombstones.size)
+        done.put_raw(self._rows._data, self._rows.size)
+        self._tombstones.clear()
+        self._rows.clear()
+        length = done.size - start
         assert length < LENGTH_MAX, "a row fits a frame"
-        self._done.put_u8(flags)
-        self._done.put_u32(length)
-        for part in (head, self._tombstones, self._rows):
-            self._done.put_raw((<Output>part)._data, (<Output>part).size)
-            (<Output>part).clear()
+        for i in range(4):
+            done._data[start - 4 + i] = <uint8_t>(length >> (24 - 8 * i))
+        return 0
 
     cdef int _put_pending(self, bytes end) except -1:
         start, _, timestamp, deleted_at = self._pending
@@ -157,6 +220,7 @@ cdef class BlockBuilder:
         assert self._key is None, "a block is taken between sections"
         assert self._done.size > 0, "an empty block is never written"
         self._last_key = None
+        self.first_key = None
         return self._done.take()
 
 
@@ -170,6 +234,16 @@ cdef class Section:
         source.end = start + self._end
         source.bad = False
         return source
+
+    cdef bint is_plain(self) noexcept:
+        """Whether it is a whole partition that has nothing but rows."""
+        return (
+            self.deletion is None
+            and not self.continued
+            and not self.continues
+            and self.tombstone_count == 0
+            and len(self.static_row) == 0
+        )
 
     def tombstones(self) -> list[tuple[bytes, bytes, int, int]]:
         """The range tombstones as (start, end, timestamp, deleted at), ascending."""
@@ -292,6 +366,7 @@ cdef class Block:
         source.end = start + len(self._payload)
         source.bad = False
         section._payload = self._payload
+        section._start = offset
         section._end = _section_end(&source, start)
         if not source.bad:
             source.end = start + section._end

@@ -18,6 +18,7 @@ cdef class Output:
     cdef int reserve(self, Py_ssize_t more) except -1
     cdef int put_raw(self, const uint8_t* data, Py_ssize_t length) except -1
     cdef int put_bytes(self, bytes data) except -1
+    cdef int put_span(self, const uint8_t* data, Py_ssize_t length) except -1
     cdef int put_uvarint(self, uint64_t value) except -1
     cdef int put_u8(self, uint8_t value) except -1
     cdef int put_u32(self, uint32_t value) except -1

@@ -38,8 +38,12 @@ cdef class Output:
 
     cdef int put_bytes(self, bytes data) except -1:
         """Puts a uvarint length and the bytes."""
-        self.put_uvarint(len(data))
-        return self.put_raw(<const uint8_t*><const char*>data, len(data))
+        return self.put_span(<const uint8_t*><const char*>data, len(data))
+
+    cdef int put_span(self, const uint8_t* data, Py_ssize_t length) except -1:
+        """Puts a uvarint length and the bytes."""
+        self.put_uvarint(<uint64_t>length)
+        return self.put_raw(data, length)
 
     cdef int put_uvarint(self, uint64_t value) except -1:
         self.reserve(10)

@@ -10,6 +10,7 @@ from storage.row import NO_DELETION
 from storage.sstable.block import Block, Section
 from storage.sstable.format import NO_END
 from storage.sstable.reader import Cursor, Fetch, Parsed, SSTable
+from storage.sstable.splice import Lane
 
 Load = Callable[[Fetch], Awaitable[list[Parsed]]]
 """Brings frames: from a cache, or from the disk."""
@@ -143,7 +144,7 @@ class Scan:
     `key` is the partition at hand, None at the end. While it is at hand, the scan is its run.
     """
 
-    __slots__ = ("_ahead_bytes", "_cursor", "_end", "_load", "_section", "_sections", "_table")
+    __slots__ = ("_ahead_bytes", "_cursor", "_end", "_load", "_table", "lane")
 
     def __init__(
         self, table: SSTable, keys: tuple[bytes, bytes], load: Load, ahead_bytes: int
@@ -154,9 +155,8 @@ class Scan:
         self._load = load
         self._ahead_bytes = ahead_bytes
         self._cursor = Cursor(table, (keys[0], b""), (keys[1], b""), False, ahead_bytes)
-        self._sections: list[Section] = []
-        """Those of the current block which come after `_section`, in reverse."""
-        self._section: Section | None = None
+        self.lane = Lane(keys[1])
+        """The sections of the current block; the first of those left is at hand."""
 
     @property
     def table(self) -> SSTable:
@@ -166,70 +166,67 @@ class Scan:
     @property
     def key(self) -> bytes | None:
         """The partition at hand."""
-        return None if self._section is None else self._section.key
+        section = self.lane.section
+        return None if section is None else section.key
 
     @property
     def head(self) -> Head:
         """The head of the partition at hand."""
-        assert self._section is not None, "a partition is at hand"
-        return head_of(self._section)
+        return head_of(self._at_hand)
+
+    @property
+    def _at_hand(self) -> Section:
+        section = self.lane.section
+        assert section is not None, "a partition is at hand"
+        return section
 
     async def begin(self, first_key: bytes) -> None:
         """Go to the first partition at or above `first_key`, which the scan started with."""
         await self._next_section()
-        while self._section is not None and self._section.key < first_key:
+        while (section := self.lane.section) is not None and section.key < first_key:
             await self._next_section()
 
     def skip_now(self) -> bool:
         """Go on to the next partition if it is in the same block; false if that takes `skip`."""
-        section = self._section
-        if section is None or section.continues or not self._sections:
-            return False
-        following = self._sections.pop()
-        self._section = None if following.key >= self._end else following
-        return True
+        section = self.lane.section
+        return section is not None and not section.continues and self.lane.step()
 
     async def skip(self) -> None:
         """Go on to the next partition."""
-        section = self._section
+        section = self.lane.section
         if section is None:
             return
         if section.continues:
             after = section.key + b"\0"
             end = (self._end, b"")
             self._cursor = Cursor(self._table, (after, b""), end, False, self._ahead_bytes)
-            self._sections.clear()
+            self.lane.fill([])
         last = section.key
         await self._next_section()
-        while self._section is not None and self._section.key <= last:
+        while (section := self.lane.section) is not None and section.key <= last:
             await self._next_section()
 
     def chunk_at(self, position: bytes, reverse: bool) -> Chunk | Awaitable[Chunk]:
         """The chunk at `position`; positions only grow while a partition is at hand."""
         assert not reverse, "a scan goes forward"
-        section = self._section
-        assert section is not None, "a partition is at hand"
+        section = self._at_hand
         if not section.high or position < section.high:
             return chunk_of(section, NO_BOUNDS)
         return start_eagerly(self._chunk_at(position))
 
     async def _chunk_at(self, position: bytes) -> Chunk:
-        section = self._section
-        assert section is not None, "a partition is at hand"
+        section = self._at_hand
         while section.high and position >= section.high:
             await self._next_section()
-            following = self._section
+            following = self.lane.section
             if following is None or following.key != section.key:
                 raise CorruptFile(self._table.path, 0, "a partition goes on in no other block")
             section = following
         return chunk_of(section, NO_BOUNDS)
 
     async def _next_section(self) -> None:
-        while not self._sections:
-            block = await next_block(self._cursor, self._load)
-            if block is None:
-                self._section = None
-                return
-            self._sections = block.sections()[::-1]
-        section = self._sections.pop()
-        self._section = None if section.key >= self._end else section
+        lane = self.lane
+        if lane.step():
+            return
+        block = await next_block(self._cursor, self._load)
+        lane.fill([] if block is None else block.sections())

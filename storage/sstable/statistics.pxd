@@ -19,4 +19,7 @@ cdef class Statistics:
 
     cdef int _saw(self, int64_t timestamp, uint32_t at) except -1
     cdef int _saw_deletion(self, int64_t timestamp, uint32_t at) except -1
+    cdef int add_plain(self, bytes key) except -1
+    cdef int add_span(self, const uint8_t* row, Py_ssize_t size) except -1
+    cdef int cover_span(self, const uint8_t* clustering, Py_ssize_t size) except -1
     cdef int _saw_cell(self, Input* source, int64_t base) except -1

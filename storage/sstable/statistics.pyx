@@ -2,7 +2,9 @@
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
-from storage.sstable.format cimport Input, Output, get_span, get_u8, get_u32, get_u64, get_uvarint
+from storage.sstable.format cimport (
+    Input, Output, compare_spans, get_span, get_u8, get_u32, get_u64, get_uvarint,
+)
 
 from storage.errors import CorruptData
 
@@ -79,12 +81,38 @@ cdef class Statistics:
 
     def add_row(self, bytes row not None) -> None:
         """Counts one row's marker, deletion and cells; CorruptData if it is no row."""
+        self.add_span(<const uint8_t*><const char*>row, len(row))
+
+    cdef int add_plain(self, bytes key) except -1:
+        """Counts a partition which begins and has no deletion and no static row."""
+        if self.partitions == 0:
+            self.first_key = key
+        self.last_key = key
+        self.partitions += 1
+        return 0
+
+    cdef int cover_span(self, const uint8_t* clustering, Py_ssize_t size) except -1:
+        """Notes where a row of the partition added last lies."""
+        if self.min_clustering is None or compare_spans(
+            clustering, size, <const uint8_t*><const char*>self.min_clustering,
+            len(self.min_clustering),
+        ) < 0:
+            self.min_clustering = (<const char*>clustering)[:size]
+        if compare_spans(
+            clustering, size, <const uint8_t*><const char*>self.max_clustering,
+            len(self.max_clustering),
+        ) > 0:
+            self.max_clustering = (<const char*>clustering)[:size]
+        return 0
+
+    cdef int add_span(self, const uint8_t* row, Py_ssize_t size) except -1:
+        """Counts one row's marker, deletion and cells; CorruptData if it is no row."""
         cdef Input source
         cdef uint8_t flags
         cdef int64_t base
         cdef uint32_t ttl, at = UINT32_MAX
-        source.at = <const uint8_t*><const char*>row
-        source.end = source.at + len(row)
+        source.at = row
+        source.end = row + size
         source.bad = False
         flags = get_u8(&source)
         base = <int64_t>get_u64(&source)
@@ -103,6 +131,7 @@ cdef class Statistics:
             self._saw_cell(&source, base)
         if source.bad:
             raise CorruptData("a row that ends within a cell")
+        return 0
 
     cdef int _saw_cell(self, Input* source, int64_t base) except -1:
         cdef uint8_t flags = get_u8(source)

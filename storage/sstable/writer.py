@@ -15,6 +15,7 @@ from storage.sstable.footer import Extent, Footer
 from storage.sstable.format import FRAME_HEADER_BYTES, PAGE_BYTES
 from storage.sstable.frame import Kind, Packed, frame_offset, pack, seal
 from storage.sstable.index import IndexBuilder
+from storage.sstable.splice import Sink
 from storage.sstable.statistics import Statistics
 
 FILTER_FRAME_BYTES = 256 * 1024
@@ -59,8 +60,9 @@ class SSTableWriter:
         self._output = bytearray()
         self._taken = 0
         self._partition: _Open | None = None
-        self._block_start: tuple[bytes, bytes] = (b"", b"")
         self.statistics = Statistics()
+        self.sink = Sink(self._blocks, self.statistics, self._filter)
+        """Takes whole partitions between those which `begin` and `end` enclose."""
 
     @property
     def pending_bytes(self) -> int:
@@ -151,7 +153,6 @@ class SSTableWriter:
             rest = self._blocks.end(position)
             self._close_block()
             partition.low = position
-            self._block_start = (partition.key, position)
             self._blocks.begin(partition.key, partition.deletion, b"", position)
             if rest is not None:
                 self._blocks.add_tombstone(*rest)
@@ -162,20 +163,24 @@ class SSTableWriter:
         assert partition is not None, "a section belongs to a partition"
         if self._blocks.is_full:
             self._close_block()
-        if self._blocks.is_empty:
-            self._block_start = (partition.key, b"")
         self._blocks.begin(partition.key, partition.deletion, partition.static_row, None)
         partition.has_section = True
         self._filter.add(key_hash(partition.key))
         self.statistics.add_partition(partition.key, partition.deletion, partition.static_row)
 
+    def close_block(self) -> None:
+        """End the block, which has partitions, although none has begun after it."""
+        assert self._partition is None, "a block is closed between partitions"
+        self._close_block()
+
     def _close_block(self) -> None:
+        start = (self._blocks.first_key or b"", self._blocks.first_clustering)
         payload = self._blocks.take()
         self.statistics.raw_bytes += len(payload)
         place = self._put(Kind.DATA, self._pack(payload))
-        if not self._index.fits(*self._block_start, PAGE_BYTES - FRAME_HEADER_BYTES):
+        if not self._index.fits(*start, PAGE_BYTES - FRAME_HEADER_BYTES):
             self._close_index()
-        self._index.add(*self._block_start, place.offset, place.size)
+        self._index.add(*start, place.offset, place.size)
 
     def _close_index(self) -> None:
         if self._index.count == 0:
