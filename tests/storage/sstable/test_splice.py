@@ -10,6 +10,7 @@ from storage.compaction.outputs import Outputs
 from storage.compaction.rewrite import Purge, rewrite_scans, write_partition
 from storage.compaction.run import Choice
 from storage.disk import OpenMode
+from storage.io_queue import IoClass, IoQueue
 from storage.layout import Layout
 from storage.memory_disk import MemoryDisk
 from storage.memtable import Memtable
@@ -20,7 +21,7 @@ from storage.points import NO_POINTS
 from storage.row import ColumnSet, RowBuilder
 from storage.sstable import splice
 from storage.sstable.bloom import key_hash
-from storage.sstable.output import SSTableOutput, file_name
+from storage.sstable.output import SSTableOutput, Turns, file_name
 from storage.sstable.reader import NO_KEY, SSTable
 from storage.sstable.runs import Scan
 from storage.sstable.splice import MemorySplice
@@ -84,7 +85,8 @@ async def written(disk: MemoryDisk, table: Layout, number: int) -> SSTableOutput
     path = f"/t/{file_name(number)}"
     file = await disk.open(path, OpenMode.CREATE)
     writer = SSTableWriter(table, IDENTITY, number, 100)
-    return SSTableOutput(disk, "/t", file, writer, TABLE_ID, number, NO_POINTS)
+    turns = Turns(IoQueue(8, 1 << 20), IoClass.FLUSH)
+    return SSTableOutput(disk, turns, "/t", file, writer, TABLE_ID, number, NO_POINTS)
 
 
 async def flushed(memtable: Memtable, output: SSTableOutput, spliced: bool) -> SSTable:
