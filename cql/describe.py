@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from cql.errors import InvalidRequest
+from cql.errors import InvalidRequest, ProtocolError
 from cql.parser.tree import Describe
 from cql.replication_options import CLASS, PACKAGE
 from cql.results import ColumnSpec, Rows
@@ -32,9 +32,17 @@ from cql.types.codec import pack_map
 
 INDENT: Final = "    "
 NO_KEYSPACE: Final = "No keyspace specified and no current keyspace"
+CHANGED: Final = (
+    "The schema has changed since the previous page of the DESCRIBE statement result. "
+    "Please retry the DESCRIBE statement."
+)
 Row = tuple[str, ...]
 RangeOwnership = Callable[[str], Mapping[str, Sequence[str]]]
 """Keyspace -> the end token of each range -> the nodes which have it."""
+_Answer = tuple[Sequence[str], Sequence[CqlType], Sequence[Sequence[bytes]]]
+"""Names and types of columns, and all rows."""
+_STATE: Final = struct.Struct(">16sQ")
+"""A paging state: the schema's version, and how many rows were given."""
 
 
 # ---------------------------------------------------------------- texts
@@ -189,8 +197,24 @@ class Describer:
         self._facts = facts
         self._ownership = ownership
 
-    def describe(self, statement: Describe, schema: Schema, keyspace: str | None) -> Rows:
-        """The rows; InvalidRequest if what is asked for does not exist."""
+    def describe(
+        self,
+        statement: Describe,
+        schema: Schema,
+        keyspace: str | None,
+        page_size: int = 0,
+        paging_state: bytes | None = None,
+    ) -> Rows:
+        """One page of the answer, all of it without a page size; InvalidRequest if what is asked
+        for does not exist, or the schema is not that of the page before.
+        """
+        names, types, rows = self._answer(statement, schema, keyspace)
+        start = _start_of_page(paging_state, schema)
+        end = min(start + page_size, len(rows)) if page_size > 0 else len(rows)
+        state = _STATE.pack(schema.version.bytes, end) if end < len(rows) else None
+        return _rows(names, types, rows[start:end], state)
+
+    def _answer(self, statement: Describe, schema: Schema, keyspace: str | None) -> _Answer:
         kind = statement.kind
         if kind == "cluster":
             return self._cluster(keyspace)
@@ -205,7 +229,7 @@ class Describer:
             return _element_rows(_schema_elements(schema, statement))
         return _element_rows(_elements(schema, statement, keyspace))
 
-    def _cluster(self, keyspace: str | None) -> Rows:
+    def _cluster(self, keyspace: str | None) -> _Answer:
         facts = self._facts
         names = ["cluster", "partitioner", "snitch"]
         types: list[CqlType] = [TEXT, TEXT, TEXT]
@@ -220,28 +244,45 @@ class Describer:
             owned = self._ownership(keyspace)
             entries = [(token.encode(), text_list(nodes)) for token, nodes in owned.items()]
             values.append(pack_map(sorted(entries)))
-        return _rows(names, types, [values])
+        return names, types, [values]
 
 
-def _element_rows(rows: Iterable[Row]) -> Rows:
+def _start_of_page(paging_state: bytes | None, schema: Schema) -> int:
+    """How many rows were given before this page."""
+    if paging_state is None:
+        return 0
+    if len(paging_state) != _STATE.size:
+        raise ProtocolError("Invalid value for the paging state")
+    version, start = _STATE.unpack(paging_state)
+    if version != schema.version.bytes:
+        raise InvalidRequest(CHANGED)
+    return int(start)
+
+
+def _element_rows(rows: Iterable[Row]) -> _Answer:
     return _text_rows(("keyspace_name", "type", "name", "create_statement"), rows)
 
 
-def _list_rows(rows: Iterable[Row]) -> Rows:
+def _list_rows(rows: Iterable[Row]) -> _Answer:
     return _text_rows(("keyspace_name", "type", "name"), rows)
 
 
-def _text_rows(names: Sequence[str], rows: Iterable[Row]) -> Rows:
-    return _rows(names, [TEXT] * len(names), [[value.encode() for value in row] for row in rows])
+def _text_rows(names: Sequence[str], rows: Iterable[Row]) -> _Answer:
+    return names, [TEXT] * len(names), [[value.encode() for value in row] for row in rows]
 
 
-def _rows(names: Sequence[str], types: Sequence[CqlType], rows: Sequence[Sequence[bytes]]) -> Rows:
+def _rows(
+    names: Sequence[str],
+    types: Sequence[CqlType],
+    rows: Sequence[Sequence[bytes]],
+    paging_state: bytes | None,
+) -> Rows:
     columns = tuple(
         ColumnSpec("system", "describe", name, cql_type)
         for name, cql_type in zip(names, types, strict=True)
     )
     data = b"".join(struct.pack(">i", len(value)) + value for row in rows for value in row)
-    return Rows(columns, len(rows), data)
+    return Rows(columns, len(rows), data, paging_state)
 
 
 # ---------------------------------------------------------------- elements

@@ -125,8 +125,15 @@ class Ports(Protocol):
     def read_virtual(self, table: Table, wanted: Slice) -> Page | Awaitable[Page]:
         """The rows of a table that is an answer, not data."""
 
-    def describe(self, statement: tree.Describe, schema: Schema, keyspace: str | None) -> Result:
-        """The answer to DESCRIBE."""
+    def describe(
+        self,
+        statement: tree.Describe,
+        schema: Schema,
+        keyspace: str | None,
+        page_size: int,
+        paging_state: bytes | None,
+    ) -> Result:
+        """One page of the answer to DESCRIBE."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +188,7 @@ class Executor:
         if isinstance(plan, SchemaPlan):
             return self._schema(text, keyspace, moment)
         if isinstance(plan, DescribePlan):
-            return self._ports.describe(plan.statement, self._holder.current, keyspace)
+            return self._describe(plan, keyspace, options)
         return self._run(plan, values, options, moment, statement_id(text, keyspace))
 
     def prepare(self, text: str, keyspace: str | None, session: Session, moment: Moment) -> Answer:
@@ -216,8 +223,7 @@ class Executor:
         if isinstance(plan, SchemaPlan):
             return self._schema(statement.text, statement.keyspace, moment)
         if isinstance(plan, DescribePlan):
-            schema = self._holder.current
-            return self._ports.describe(plan.statement, schema, statement.keyspace)
+            return self._describe(plan, statement.keyspace, options)
         return self._run(plan, values, options, moment, statement.id)
 
     def batch(self, request: Batch, session: Session, moment: Moment) -> Answer:
@@ -487,6 +493,10 @@ class Executor:
             return VOID
 
         return drive(steps())
+
+    def _describe(self, plan: DescribePlan, keyspace: str | None, options: QueryOptions) -> Result:
+        page = options.page_size, options.paging_state
+        return self._ports.describe(plan.statement, self._holder.current, keyspace, *page)
 
     def _schema(self, text: str, keyspace: str | None, moment: Moment) -> Answer:
         def steps() -> Steps[Result]:

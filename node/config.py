@@ -225,6 +225,26 @@ def build_config(overrides: Mapping[str, object], config_file: str | None = None
     return config
 
 
+def shown_settings(config: Config) -> list[tuple[str, str]]:
+    """Every setting by the name it has in a file, with a value that a file might hold."""
+    return [(key, _shown(config, _SETTINGS[key].field_name)) for key in sorted(_SETTINGS)]
+
+
+def _shown(config: Config, field_name: str) -> str:
+    value = getattr(config, field_name)
+    if field_name.endswith("_s"):
+        return f"{value * 1000:.0f}ms" if value < 1 else f"{value:g}s"
+    if field_name.endswith("_bytes"):
+        unit, name = next((u, n) for u, n in _UNITS if value % u == 0)
+        return f"{value // unit}{name}"
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)
+
+
+_UNITS = ((MIB, "MiB"), (KIB, "KiB"), (1, "B"))
+
+
 def parse_setting(key: str, value: object) -> object:
     """One value as the file would have it; used for command-line options too."""
     return _SETTINGS[key].parse(key, value)

@@ -23,18 +23,20 @@ from cql.describe import Describer
 from cql.executor import Executor, Timeouts
 from cql.prepared import PreparedStatements
 from cql.schema import Schema, SchemaHolder
-from cql.system.facts import PARTITIONER, NodeFacts, SystemSources
+from cql.system.facts import NodeFacts, SystemSources
 from cql.system.tables import SystemTables, system_keyspaces
 from node.background import Background
 from node.ceiling import MARGIN_US, Ceiling
 from node.clients import Client, Clients
+from node.config import shown_settings
 from node.connection import Limits, Ports
 from node.dispatch import Dispatch
 from node.node_wide_facts import NodeWideFacts
 from node.schema_service import SchemaFollower, SchemaService
 from node.shard_facts import ShardFacts
 from node.statement_memory import StatementMemory
-from node.statements import SharedExecutor, StatementPorts
+from node.statements import SharedExecutor, StatementPorts, range_ownership
+from node.supported import Seat, supported
 from node.tracing import Tracer
 from node.turn import Turn
 from storage.commitlog import CommitLogConfig, SyncMode
@@ -280,14 +282,15 @@ class Shard:
         )
         sources = SystemSources(
             clients=node_facts.clients,
-            settings=self._settings,
+            settings=lambda: shown_settings(config),
             size_estimates=lambda: node_facts.size_estimates(world.identity.tokens),
             compactions=node_facts.compactions,
             prepared_statements=self._remembered,
         )
         tables = SystemTables(facts, self._holder, sources)
+        describer = Describer(facts, range_ownership(self._holder, self._topology))
         ports = StatementPorts(
-            schema, tables, Describer(facts), self._topology, self._holder, node_facts.refreshes()
+            schema, tables, describer, self._topology, self._holder, node_facts.refreshes()
         )
         executor = Executor(
             self._holder,
@@ -325,25 +328,16 @@ class Shard:
         )
 
     def _supported(self, session: Session) -> Mapping[str, Sequence[str]]:
-        """The answer to OPTIONS; see PROTOCOL for what each key makes drivers do."""
+        """The answer to OPTIONS."""
         world = self._world
-        options: dict[str, Sequence[str]] = {
-            "PROTOCOL_VERSIONS": ("3/v3", "4/v4", "5/v5"),
-            "COMPRESSION": ("lz4",),
-            "CQL_VERSION": ("3.4.7",),
-            "CLIENT_OPTIONS": ("",),
-            "SCYLLA_SHARD": (str(world.shard),),
-            "SCYLLA_NR_SHARDS": (str(world.config.shards),),
-            "SCYLLA_SHARDING_ALGORITHM": ("biased-token-round-robin",),
-            "SCYLLA_SHARDING_IGNORE_MSB": ("12",),
-            "SCYLLA_PARTITIONER": (PARTITIONER,),
-            "SCYLLA_LWT_ADD_METADATA_MARK": ("LWT_OPTIMIZATION_META_BIT_MASK=2147483648",),
-            "SCYLLA_USE_METADATA_ID": ("",),
-            "SCYLLA_HOST_ID": (str(world.identity.host_id),),
-        }
-        if world.shard_aware_port is not None and session.address != world.gateway:
-            options["SCYLLA_SHARD_AWARE_PORT"] = (str(world.shard_aware_port),)
-        return options
+        seat = Seat(
+            world.shard,
+            world.config.shards,
+            world.identity.host_id,
+            world.shard_aware_port,
+            world.gateway,
+        )
+        return supported(seat, session.address)
 
     def _announce(self, change: SchemaChange) -> None:
         if self.clients is not None:
@@ -383,14 +377,6 @@ class Shard:
 
     def _remembered(self) -> list[tuple[bytes, str | None, str]]:
         return [(s.id, s.keyspace, s.text) for s in self._memory.statements()]
-
-    def _settings(self) -> list[tuple[str, str]]:
-        config = self._world.config
-        return [
-            (name, str(getattr(config, name)))
-            for name in sorted(type(config).__slots__)
-            if name not in ("warnings", "port_file")
-        ]
 
 
 def _local_node(config: Config, identity: Identity) -> Node:

@@ -13,7 +13,7 @@ from cql.errors import CqlError
 from cql.results import Prepared, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from cluster.deadlines import Deadlines
     from cluster.topology import Topology
@@ -75,12 +75,35 @@ class StatementPorts:
         await refresh()
         return self._tables.read(wanted)
 
-    def describe(self, statement: tree.Describe, schema: Schema, keyspace: str | None) -> Result:
-        """The answer to DESCRIBE."""
-        return self._describer.describe(statement, schema, keyspace)
+    def describe(
+        self,
+        statement: tree.Describe,
+        schema: Schema,
+        keyspace: str | None,
+        page_size: int,
+        paging_state: bytes | None,
+    ) -> Result:
+        """One page of the answer to DESCRIBE."""
+        return self._describer.describe(statement, schema, keyspace, page_size, paging_state)
 
     def _schema_changed(self, _old: Schema, _new: Schema) -> None:
         self._replications.clear()
+
+
+def range_ownership(
+    holder: SchemaHolder, topology: Topology
+) -> Callable[[str], Mapping[str, Sequence[str]]]:
+    """What DESCRIBE CLUSTER says of a keyspace: which nodes have the range up to each token."""
+
+    def owned(keyspace: str) -> Mapping[str, Sequence[str]]:
+        replication = strategy_of(holder.current.keyspaces[keyspace].replication, topology)
+        return {
+            str(token): [f"{node.address}:{node.port}" for node in replication.replicas(token)]
+            for place in topology.nodes
+            for token in place.tokens
+        }
+
+    return owned
 
 
 @dataclass(slots=True)

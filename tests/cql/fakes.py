@@ -335,7 +335,7 @@ class Harness:
     def read_virtual(self, table: Table, wanted: Slice) -> Page:
         return self.system.read(wanted)
 
-    def describe(self, statement: Any, schema: Schema, keyspace: str | None) -> Result:
+    def describe(self, statement: Any, schema: Schema, keyspace: str | None, *page: Any) -> Result:
         raise AssertionError("no DESCRIBE here")
 
     # ---------------------------------------------------------------- running

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cql.ddl import execute_ddl
 from cql.ddl_common import DdlEnvironment
 from cql.describe import Describer, table_text
-from cql.errors import InvalidRequest, SyntaxException
+from cql.errors import InvalidRequest, ProtocolError, SyntaxException
 from cql.parser import tree
 from cql.parser.grammar import parse
 from cql.results import Rows
@@ -179,6 +179,26 @@ def test_a_cluster_has_a_name_and_the_ranges_of_the_current_keyspace(schema: Sch
     assert result.columns[-1].name == "range_ownership"
     assert isinstance(result.columns[-1].type, MapType)
     assert len(describer.describe(statement, schema, "system").columns) == 3
+
+
+def test_an_answer_comes_in_pages_as_long_as_the_schema_stays(schema: Schema) -> None:
+    statement = parse("DESCRIBE FULL SCHEMA")
+    assert isinstance(statement, tree.Describe)
+    describer = Describer(FACTS)
+    whole = rows_of(describer.describe(statement, schema, None))
+    pages, state = [], None
+    while not pages or state is not None:
+        page = describer.describe(statement, schema, None, 10, state)
+        pages.append(rows_of(page))
+        state = page.paging_state
+    assert [row for page in pages for row in page] == whole
+    assert {len(page) for page in pages[:-1]} == {10}
+    state = describer.describe(statement, schema, None, 10).paging_state
+    other = run(schema, "CREATE TABLE k.another (k int PRIMARY KEY)")
+    with pytest.raises(InvalidRequest, match="The schema has changed since the previous page"):
+        describer.describe(statement, other, None, 10, state)
+    with pytest.raises(ProtocolError, match="Invalid value for the paging state"):
+        describer.describe(statement, schema, None, 10, b"x")
 
 
 def test_internals_show_the_tables_id(schema: Schema) -> None:

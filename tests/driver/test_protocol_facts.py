@@ -26,8 +26,8 @@ SCANS, PAUSE_S, HEARTBEAT_MS_MAX = 40, 0.005, 25.0
 class Raw:
     """A socket that speaks frames of v3 and v4, and shows what comes back."""
 
-    def __init__(self, address: str, port: int, source: tuple[str, int] | None = None) -> None:
-        self._socket = socket.create_connection((address, port), 10, source_address=source)
+    def __init__(self, address: str, port: int) -> None:
+        self._socket = socket.create_connection((address, port), 10)
         self._buffer = b""
 
     def __enter__(self) -> Raw:
@@ -218,6 +218,54 @@ def test_the_shard_aware_port_leads_to_the_shard_of_the_source_port(node: NodePr
         assert told["SCYLLA_SHARDING_IGNORE_MSB"] == ["12"]
         assert told["SCYLLA_SHARD_AWARE_PORT"] == [str(node.shard_aware_port)]
         client.close()
+
+
+class Translator:
+    """A relay on an address of its own, as address translation is: source ports are not kept."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._target = (address, port)
+        self._listener = socket.create_server(("127.0.0.2", 0))
+        self.address, self.port = self._listener.getsockname()
+        self._open: list[socket.socket] = []
+
+    def connect(self) -> tuple[Raw, int]:
+        """A client's connection through the relay, and the source port that the node sees."""
+        raw = Raw(self.address, self.port)
+        inner, _ = self._listener.accept()
+        outer = socket.create_connection(self._target)
+        self._open += [inner, outer]
+        for one, other in ((inner, outer), (outer, inner)):
+            threading.Thread(target=self._carry, args=(one, other), daemon=True).start()
+        return raw, outer.getsockname()[1]
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        try:
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        for place in (*self._open, self._listener):
+            place.close()
+
+
+def test_behind_address_translation_the_node_serves_and_tells_the_true_shard(
+    node: NodeProcess, session: Any
+) -> None:
+    session.execute("CREATE TABLE t (k int PRIMARY KEY)")
+    translator = Translator(node.address, node.shard_aware_port)
+    for attempt in range(20):
+        raw, seen_port = translator.connect()
+        with raw:
+            told = supported(raw.ask(envelope(4, OPTIONS))[3])
+            assert told["SCYLLA_SHARD"] == [str(seen_port % SHARDS)]
+            raw.ask(startup(4))
+            insert = query(4, f"INSERT INTO {session.keyspace}.t (k) VALUES ({attempt})")
+            assert raw.ask(insert)[2] == RESULT
+    translator.close()
+    assert len(session.execute("SELECT * FROM t").all()) == 20
 
 
 def test_connections_to_the_ordinary_port_spread_over_all_shards(node: NodeProcess) -> None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
 
-from node.config import MIB, ConfigError, build_config
+from node.config import (
+    MIB,
+    Config,
+    ConfigError,
+    build_config,
+    parse_setting,
+    shown_settings,
+)
 
 
 def _file(tmp_path: Path, text: str) -> str:
@@ -73,3 +81,22 @@ def test_an_address_that_others_reach_needs_insecure_listen() -> None:
 def test_dev_means_one_shard_unless_a_number_is_given() -> None:
     assert build_config({"dev": True}).shards == 1
     assert build_config({"dev": True, "shards": 3}).shards == 3
+
+
+def test_a_setting_is_shown_as_a_file_may_have_it() -> None:
+    config = dataclasses.replace(
+        Config(),
+        commitlog_sync_period_s=0.25,
+        read_request_timeout_s=90.0,
+        memory_bytes=1536 * 1024 * 1024,
+        batch_size_warn_bytes=5001,
+        initial_token=(-5, 7),
+        num_tokens=2,
+    )
+    shown = dict(shown_settings(config))
+    assert shown["commitlog_sync_period"] == "250ms"
+    assert shown["read_request_timeout"] == "90s"
+    assert (shown["memory"], shown["batch_size_warn_threshold"]) == ("1536MiB", "5001B")
+    values = set(dataclasses.astuple(config))
+    for key, text in shown.items():
+        assert parse_setting(key, text) in values, key
