@@ -1,7 +1,6 @@
 """One read's life after it was sent: what the client hears of what the replicas said."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 
 from cluster.consistency import Consistency
 from cluster.errors import (
@@ -17,9 +16,10 @@ from cluster.errors import (
     Unavailable,
 )
 from storage.slice import Page
+from storage.values import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ReadTerms:
     """What a client asked of a read, for the errors it may get."""
 

@@ -2,9 +2,9 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from cluster.topology import Node, Topology
+from storage.values import value_class
 
 TOKEN_MIN = -(2**63)
 """The token of no key: the end of the ring, as `start` of its first range."""
@@ -12,7 +12,7 @@ TOKEN_MIN = -(2**63)
 TOKEN_MAX = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TokenRange:
     """Tokens greater than `start` and up to `end`; where `start >= end` the range goes over the
     end of the ring.

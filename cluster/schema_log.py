@@ -14,7 +14,6 @@ The layout is in docs/formats/messages.md.
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 from random import Random
 from struct import Struct
 from typing import Final
@@ -23,6 +22,7 @@ from zlib import crc32
 from storage.disk import Disk, File, OpenMode
 from storage.errors import CorruptFile, StorageError
 from storage.points import NO_POINTS, Points
+from storage.values import value_class
 
 _HEADER = Struct(">8s16sQI")
 _RECORD = Struct(">IIQB")
@@ -42,7 +42,7 @@ class SchemaLogFailed(StorageError):
     """
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Entry:
     """One numbered piece of the schema: a change, or, as a snapshot, all changes up to its
     number.

@@ -1,7 +1,6 @@
 """One write's life after it was sent: what the client hears of what the replicas said."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 
 from cluster.consistency import Consistency
 from cluster.errors import (
@@ -18,9 +17,10 @@ from cluster.errors import (
     WriteTimeout,
 )
 from cluster.replica import abandon
+from storage.values import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WriteTerms:
     """What a client asked of a write, for the errors it may get."""
 

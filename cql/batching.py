@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from cql.errors import InvalidRequest
 from cql.parser.tree import BatchKind
 from cql.plan import WritePlan
 from storage.mutation import Mutation
+from storage.values import value_class
 
 KIB = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class BatchGuard:
     """The bounds of a batch over several partitions."""
 

@@ -8,7 +8,6 @@ terms that take the type of the parameter they are given to.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from cql.assemble import FetchedRow
@@ -30,6 +29,7 @@ from cql.schema import Table
 from cql.selection import Aggregate, Evaluate, Frame
 from cql.types.catalog import CqlType
 from cql.wording import text_of
+from storage.values import replace, value_class
 
 if TYPE_CHECKING:
     from cql.terms import Scope
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _JSON_READERS = ("from_json", "fromjson")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Compiled:
     """An expression: the name of its column, its type, and how to compute it."""
 

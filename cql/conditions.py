@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from cql.bind import Binding, Slot
@@ -19,6 +18,7 @@ from cql.terms import Scope, prepare
 from cql.types.catalog import INT, CqlType, ListType, MapType, UserType
 from cql.types.codec import unpack_list, unpack_map, unpack_tuple
 from cql.types.ordering import compare
+from storage.values import value_class
 
 _ORDERED: dict[Operator, Callable[[int], bool]] = {
     Operator.LT: lambda order: order < 0,
@@ -28,7 +28,7 @@ _ORDERED: dict[Operator, Callable[[int], bool]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Test:
     """One comparison of a column, an element or a field with values.
 
@@ -108,7 +108,7 @@ class Test:
         return next((value for found, value in entries if found == key), None)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Conditions:
     """The IF of one statement: a row that must (not) exist, or tests of columns.
 

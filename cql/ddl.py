@@ -7,7 +7,6 @@ checks are made against the schema given, so statements must be executed one aft
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from cql import ddl_tables
@@ -43,6 +42,7 @@ from cql.schema import (
 )
 from cql.table_properties import boolean_of
 from cql.types.catalog import CqlType, UserType
+from storage.values import replace
 
 Statement = tree.SchemaStatement | tree.RoleStatement
 KEYSPACE_PROPERTIES: Final = frozenset(("replication", "durable_writes"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -28,6 +27,7 @@ from cql.types.catalog import (
     VectorType,
     parse_type,
 )
+from storage.values import replace, value_class
 
 if TYPE_CHECKING:
     from random import Random
@@ -37,7 +37,7 @@ NO_KEYSPACE: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DdlEnvironment:
     """What a schema statement depends on besides the schema.
 
@@ -55,7 +55,7 @@ class DdlEnvironment:
         return UUID(int=self.random.getrandbits(128), version=4)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DdlOutcome:
     """Operations to apply; `change` is None, and there are none, if nothing had to be done."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -56,6 +55,7 @@ from cql.types.catalog import (
     quote_name,
 )
 from cql.types.catalog import UUID as UUID_TYPE
+from storage.values import replace
 
 _STATIC_NEEDS_CLUSTERING: Final = (
     "Static columns are only useful (and thus allowed) if the table has at least one "

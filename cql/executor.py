@@ -7,7 +7,6 @@ something has to be waited for.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Protocol, TypeAlias
 
@@ -51,6 +50,7 @@ from cql.writing import (
 )
 from storage.mutation import Mutation, merge_mutations
 from storage.slice import Page, Slice
+from storage.values import replace, value_class
 
 Answer: TypeAlias = "Result | Awaitable[Result]"
 
@@ -136,7 +136,7 @@ class Ports(Protocol):
         """One page of the answer to DESCRIBE."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Timeouts:
     """Seconds that each kind of request may take, unless USING TIMEOUT says otherwise."""
 

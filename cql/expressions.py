@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from cql.assemble import FetchedRow, sort_elements
@@ -29,6 +28,7 @@ from cql.types.catalog import (
 from cql.types.codec import pack_collection, pack_map, unpack_list, unpack_map, unpack_tuple
 from cql.types.ordering import compare
 from cql.wording import text_of
+from storage.values import value_class
 
 Part = Callable[["bytes | None", Frame], "bytes | None"]
 """Computes something from one value."""
@@ -231,7 +231,7 @@ class Expressions:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Paths:
     """Some elements of a collection: one by its key, one by its path, or those between bounds."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -11,6 +10,7 @@ from cql.moment import Moment
 from cql.types import catalog
 from cql.types.catalog import CqlType, NativeType
 from cql.types.text import is_assignable, preferred_type
+from storage.values import value_class
 
 Values: TypeAlias = Sequence[bytes | None]
 
@@ -27,7 +27,7 @@ class Chance(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Context:
     """What a call may draw on besides its arguments."""
 
@@ -54,7 +54,7 @@ class Aggregate(Protocol):
 Body: TypeAlias = Callable[[Context, Values], bytes | None]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Function:
     """One signature. `name` carries no keyspace; exactly one of `body` and `aggregate` is given.
 
@@ -104,7 +104,7 @@ class Match(IntEnum):
     EXACT = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Argument:
     """What stands at one place of a call.
 

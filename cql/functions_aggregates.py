@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
@@ -12,6 +11,7 @@ from cql.numbers import EXACT, NUMERIC_TYPES, bytes_of, number_of
 from cql.types import catalog
 from cql.types.catalog import CqlType, NativeType
 from cql.types.ordering import compare
+from storage.values import value_class
 
 
 def functions() -> list[Function]:
@@ -31,7 +31,7 @@ def for_type(name: str, kind: CqlType) -> Function:
     return Function(name, (kind,), kind, aggregate=Extreme(kind, name == "max"))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Count:
     """How many rows there are, or how many where the argument is not null."""
 
@@ -45,7 +45,7 @@ class Count:
         return state.to_bytes(8, "big", signed=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Extreme:
     """The least or the greatest value in the order of the type."""
 
@@ -82,7 +82,7 @@ def _number(kind: NativeType, values: Values) -> Any:
     return number_of(kind, value)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class IntegerTotal:
     """The sum, which wraps at the width of the type, or the mean, which is cut towards zero."""
 
@@ -103,7 +103,7 @@ class IntegerTotal:
         return bytes_of(self.kind, total)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FloatTotal:
     """The sum with Kahan's compensation, or the mean."""
 
@@ -132,7 +132,7 @@ class FloatTotal:
         return bytes_of(self.kind, result / count if self.is_mean and count else result)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DecimalSum:
     """The sum, exact up to the greatest precision."""
 
@@ -147,7 +147,7 @@ class DecimalSum:
         return bytes_of(catalog.DECIMAL, state)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DecimalMean:
     """The running mean, with as many decimal places as the values have."""
 

@@ -6,7 +6,6 @@ first (`needs_read`): they find the old elements of their column in `binding.fou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cql.bind import Binding, Slot
@@ -14,6 +13,7 @@ from cql.errors import InvalidRequest
 from cql.protocol.requests import UNSET
 from cql.types.catalog import CqlType, ListType, MapType, SetType, UserType
 from cql.types.codec import unpack_list, unpack_map, unpack_tuple
+from storage.values import value_class
 
 Elements = list[tuple[bytes, bytes]]
 
@@ -29,7 +29,7 @@ class Operation(Protocol):
         """Add the change to the row that is being built."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ColumnOperation:
     """A change of one column."""
 
@@ -68,7 +68,7 @@ def elements_of(type_: CqlType, value: bytes, binding: Binding) -> Elements:
     raise AssertionError(f"{type_} has no elements")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetCollection(ColumnOperation):
     """`c = value`: what was there goes, and the new elements come just after."""
 
@@ -85,7 +85,7 @@ class SetCollection(ColumnOperation):
             _add(builder, binding, self.column_id, path, item)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeleteColumn(ColumnOperation):
     """`DELETE c`."""
 
@@ -96,7 +96,7 @@ class DeleteColumn(ColumnOperation):
             builder.tombstone(self.column_id, binding.timestamp_us, binding.wall_s)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AddElements(ColumnOperation):
     """`c = c + value` of a collection."""
 
@@ -110,7 +110,7 @@ class AddElements(ColumnOperation):
             _add(builder, binding, self.column_id, path, item)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PrependElements(ColumnOperation):
     """`l = value + l`: paths from before every element's."""
 
@@ -126,7 +126,7 @@ class PrependElements(ColumnOperation):
             _add(builder, binding, self.column_id, path, item)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RemoveElements(ColumnOperation):
     """`s = s - {..}` and `m = m - {..}`: tombstones for what is named."""
 
@@ -140,7 +140,7 @@ class RemoveElements(ColumnOperation):
             _drop(builder, binding, self.column_id, path)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RemoveFromList(ColumnOperation):
     """`l = l - [..]`: every stored element with one of the values."""
 
@@ -185,7 +185,7 @@ def _index(slot: Slot, binding: Binding) -> int:
     return int.from_bytes(value, "big", signed=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetListElement(ColumnOperation):
     """`l[i] = value`."""
 
@@ -208,7 +208,7 @@ class SetListElement(ColumnOperation):
             _add(builder, binding, self.column_id, path, value)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeleteListElement(ColumnOperation):
     """`DELETE l[i]`."""
 
@@ -236,7 +236,7 @@ def _path(slot: Slot, binding: Binding, what: str) -> bytes:
     return result
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetMapElement(ColumnOperation):
     """`m[k] = value`."""
 
@@ -252,7 +252,7 @@ class SetMapElement(ColumnOperation):
             _add(builder, binding, self.column_id, path, value)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DeleteElement(ColumnOperation):
     """`DELETE m[k]` and `DELETE s[v]`."""
 
@@ -262,7 +262,7 @@ class DeleteElement(ColumnOperation):
         _drop(builder, binding, self.column_id, _path(self.key, binding, "map key"))
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetFieldValue(ColumnOperation):
     """`u.f = value`; null and DELETE u.f drop the field."""
 
@@ -278,7 +278,7 @@ class SetFieldValue(ColumnOperation):
             _add(builder, binding, self.column_id, path, value)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Count(ColumnOperation):
     """`c = c + n`: a difference that the counter's owner adds up."""
 

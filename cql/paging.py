@@ -7,9 +7,9 @@ it, also after a restart.
 
 import hmac
 import struct
-from dataclasses import dataclass
 
 from cql.errors import ProtocolError
+from storage.values import value_class
 
 VERSION = 1
 MAC_BYTES = 16
@@ -18,7 +18,7 @@ NO_LIMIT = (1 << 63) - 1
 _HEAD = struct.Struct(">BQII")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Position:
     """What has been given so far and where to go on.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from cql.parser import tree
 from cql.results import ColumnSpec
 from cql.schema import Table
 from cql.types.ordering import ClusteringCodec
+from storage.values import keyword_value_class, value_class
 
 if TYPE_CHECKING:
     from cql.by_key import RowsByKey
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TableName = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class Plan:
     """What every plan has.
 
@@ -46,7 +46,7 @@ class WriteKind(Enum):
     DELETE = "DELETE"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TimeSlots:
     """What USING gave: slots for timestamp, TTL and timeout; None is not given."""
 
@@ -59,7 +59,7 @@ NO_TIMES = TimeSlots()
 """USING said nothing, or was not there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class WritePlan(Plan):
     """One INSERT, UPDATE or DELETE.
 
@@ -93,7 +93,7 @@ class WritePlan(Plan):
         return self.static_row is not None and self.row is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class BatchPlan(Plan):
     """BEGIN BATCH ... APPLY BATCH."""
 
@@ -102,14 +102,14 @@ class BatchPlan(Plan):
     times: TimeSlots = TimeSlots()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class GroupKey:
     """GROUP BY: how many leading primary key columns make a group, as fetched columns."""
 
     fetched: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class SelectPlan(Plan):
     """One SELECT."""
 
@@ -140,14 +140,14 @@ class SelectPlan(Plan):
     """The short way, when one partition is read and nothing computed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class UsePlan(Plan):
     """USE keyspace."""
 
     keyspace: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class TruncatePlan(Plan):
     """TRUNCATE table."""
 
@@ -155,21 +155,21 @@ class TruncatePlan(Plan):
     timeout: Slot | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class SchemaPlan(Plan):
     """A schema statement, run elsewhere from its text."""
 
     statement: tree.SchemaStatement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class DescribePlan(Plan):
     """DESCRIBE."""
 
     statement: tree.Describe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class RolePlan(Plan):
     """A statement about roles or permissions."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import get_args
 
 from cql.errors import InvalidRequest
@@ -13,6 +12,7 @@ from cql.schema import Schema
 from cql.select_planner import plan_select
 from cql.terms import Scope
 from cql.write_planner import plan_batch, plan_times, plan_write
+from storage.values import replace
 
 
 def plan(statement: tree.Statement, schema: Schema, keyspace: str | None) -> Plan:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Protocol
 
 from cql.errors import CqlError, Unprepared
@@ -13,13 +12,14 @@ from cql.plan import Plan, SelectPlan
 from cql.planner import plan as plan_statement
 from cql.schema import Schema
 from cql.types.catalog import java_class
+from storage.values import value_class
 
 STATEMENTS_MAX = 10_000
 RECENT_MAX = 256
 RECENT_CHARACTERS_MAX = 2_048
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PreparedStatement:
     """One statement as it was prepared, with the keyspace it was prepared in."""
 
@@ -29,7 +29,7 @@ class PreparedStatement:
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Remembered:
     """What is left of a prepared statement without its plan.
 

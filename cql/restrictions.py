@@ -28,6 +28,7 @@ from cql.types.catalog import (
 from cql.types.codec import unpack_list, unpack_tuple
 from cql.types.ordering import ClusteringCodec
 from cql.wording import relation_text, text_of
+from storage.values import value_class
 
 FILTERING_REFUSED = (
     "Cannot execute this query as it might involve data filtering and thus may have unpredictable "
@@ -42,7 +43,7 @@ _LOWER = {Operator.GT, Operator.GTE}
 _INCLUSIVE = {Operator.GTE, Operator.LTE}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Filter:
     """A condition that only looking at the row can answer.
 
@@ -77,7 +78,7 @@ class Restricted:
         return ", ".join(column.name for column in self.columns)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TokenBound:
     """One side of a token() range."""
 
@@ -85,7 +86,7 @@ class TokenBound:
     inclusive: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class KeyRestriction:
     """Which partitions are wanted: a template for one key, choices per component, or a range."""
 
@@ -147,7 +148,7 @@ def _token_of(bound: TokenBound | None, binding: Binding) -> int | None:
     return int.from_bytes(value, "big", signed=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Restrictions:
     """What WHERE asks for, ready to be bound."""
 

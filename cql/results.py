@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from uuid import UUID
 
 from cql.rows import Result, Rows
 from cql.types.catalog import CqlType, java_class
+from storage.values import keyword_value_class, replace, value_class
 
 __all__ = [
     "NO_METADATA_ID",
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ColumnSpec:
     """One column of a result, or one bind marker: where it comes from, its name and type."""
 
@@ -35,7 +35,7 @@ class ColumnSpec:
     type: CqlType
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@keyword_value_class
 class Short(Result):
     """Every answer but rows."""
 
@@ -43,7 +43,7 @@ class Short(Result):
     tracing_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Void(Short):
     """Done, and there is nothing to say about it."""
 
@@ -52,14 +52,14 @@ VOID = Void()
 """The `Void` without warnings: most writes answer with this very object."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetKeyspace(Short):
     """`USE`: the connection's keyspace is now this one."""
 
     keyspace: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SchemaChange(Short):
     """A schema statement changed something.
 
@@ -74,7 +74,7 @@ class SchemaChange(Short):
     argument_types: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Prepared(Short):
     """A prepared statement's id and what it binds and returns.
 

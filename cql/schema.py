@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -20,6 +20,7 @@ from cql.errors import InvalidRequest
 from cql.table_options import DEFAULT_OPTIONS, TableOptions
 from cql.types.catalog import CqlType, UserType, parse_type
 from storage.layout import Layout
+from storage.values import replace, value_class
 
 ColumnKind: TypeAlias = Literal["partition_key", "clustering", "regular", "static"]
 Op: TypeAlias = dict[str, Any]
@@ -34,7 +35,7 @@ REPLICATED_SYSTEM_KEYSPACES = frozenset({"system_auth", "system_distributed", "s
 SYSTEM_KEYSPACES = LOCAL_KEYSPACES | VIRTUAL_KEYSPACES | REPLICATED_SYSTEM_KEYSPACES
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Column:
     """One column. `position` counts within the key it belongs to, and is -1 for regular and static
     columns.
@@ -53,7 +54,7 @@ class Column:
         return self.kind in ("partition_key", "clustering")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DroppedColumn:
     """A column that is no more: its name may come back only with a compatible type."""
 

@@ -12,6 +12,7 @@ from cql.function import Context
 from cql.results import ColumnSpec
 from cql.schema import Column, Table
 from cql.types.catalog import CqlType
+from storage.values import value_class
 
 KEY, CLUSTERING, STATIC, REGULAR = range(4)
 _KINDS = {"partition_key": KEY, "clustering": CLUSTERING, "static": STATIC, "regular": REGULAR}
@@ -56,7 +57,7 @@ class Fetch:
         return frozenset(c.id for c in self.columns if not c.is_key)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Aggregate:
     """One call of an aggregate function: how to start, add a row's arguments, and finish."""
 

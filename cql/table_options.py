@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeAlias
+
+from storage.values import replace, value_class
 
 Pairs: TypeAlias = tuple[tuple[str, str], ...]
 """A map option: (key, value) pairs sorted by key."""
@@ -24,7 +25,7 @@ DEFAULT_COMPRESSION: Pairs = (
 BYTES_PER_KB = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TableOptions:
     """One field per option, named as in CQL, in the order in which DESCRIBE shows them."""
 
@@ -68,8 +69,11 @@ class TableOptions:
 
     def to_json(self) -> dict[str, Any]:
         """What differs from the defaults: old entries stay readable when options come."""
-        default = asdict(DEFAULT_OPTIONS)
-        changed = {name: value for name, value in asdict(self).items() if value != default[name]}
+        changed = {
+            name: getattr(self, name)
+            for name in OPTION_NAMES
+            if getattr(self, name) != getattr(DEFAULT_OPTIONS, name)
+        }
         return {
             name: [list(pair) for pair in value] if isinstance(value, tuple) else value
             for name, value in changed.items()
@@ -78,13 +82,13 @@ class TableOptions:
     @staticmethod
     def from_json(data: dict[str, Any]) -> TableOptions:
         """The inverse of `to_json`; options that this version does not know are left out."""
-        known = {field.name for field in fields(TableOptions)}
         given: dict[str, Any] = {
             name: tuple((key, text) for key, text in value) if isinstance(value, list) else value
             for name, value in data.items()
-            if name in known
+            if name in OPTION_NAMES
         }
         return replace(DEFAULT_OPTIONS, **given)
 
 
+OPTION_NAMES = TableOptions.__match_args__
 DEFAULT_OPTIONS = TableOptions()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +22,7 @@ from cql.table_options import (
     Pairs,
     TableOptions,
 )
+from storage.values import replace
 
 Properties = Mapping[str, "str | tuple[tuple[str, str], ...]"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cmp_to_key
 from typing import Any
 
@@ -30,6 +30,7 @@ from cql.types.codec import pack_collection, pack_map, pack_tuple, pack_vector
 from cql.types.ordering import compare
 from cql.types.text import literal
 from cql.wording import text_of
+from storage.values import replace
 
 _ACCEPTED = {
     "string": {"ascii", "text", "inet", "date", "time", "timestamp"},

@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage.values import value_class
+
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
@@ -77,7 +79,7 @@ class Config:
     warnings: tuple[str, ...] = field(default=())
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class _Setting:
     """How one key of the file becomes one field of Config."""
 

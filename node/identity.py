@@ -8,13 +8,13 @@ starts; this may not.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from storage.disk import OpenMode
 from storage.errors import FileMissing
+from storage.values import value_class
 
 if TYPE_CHECKING:
     from node.config import Config
@@ -30,7 +30,7 @@ class IdentityMismatch(Exception):
     """The data directory belongs to a node that cannot be started like this; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Identity:
     """What must be the same in every life of a node."""
 

@@ -19,7 +19,8 @@ import errno
 import socket
 import struct
 import sys
-from dataclasses import dataclass
+
+from storage.values import value_class
 
 BACKLOG = 4096
 
@@ -34,7 +35,7 @@ _ANCILLARY_RANDOM = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
 _IPV6_HEADER_BYTES = 40
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Listeners:
     """The sockets of a node; index i of each tuple belongs to shard i."""
 

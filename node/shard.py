@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cluster.batch import LAYOUT as BATCHLOG_LAYOUT
@@ -44,6 +43,7 @@ from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptData, DiskError
 from storage.memory_disk import MemoryDisk
+from storage.values import value_class
 
 if TYPE_CHECKING:
     from random import Random
@@ -87,7 +87,7 @@ class ShardClock(Protocol):
     def keep_under(self, raise_ceiling: Callable[[int], int]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class World:
     """Everything outside a shard: its ports, and who it is.
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass, field
 from node.config import Config
 from node.high_mark import HighMark
 from node.listener import Listeners
+from storage.values import value_class
 
 START_TIMEOUT_S = 120.0
 DRAIN_TIMEOUT_S = 60.0
@@ -43,7 +44,7 @@ _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger("supervisor")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Seat:
     """What a child is born with."""
 

@@ -11,7 +11,6 @@ Requires: `replay` is read to its end, then `start`; `tick` is called several ti
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from enum import Enum
 
 from storage.disk import Disk
@@ -21,6 +20,7 @@ from storage.log_replay import Batch, LogReplay, OnDamage, refuse_damage
 from storage.log_segments import Segment, SegmentFiles
 from storage.points import NO_POINTS, Points
 from storage.record import END, MUTATION, RecordBuffer, position_of, segment_of
+from storage.values import value_class
 
 SEGMENT_BYTES_DEFAULT = 32 << 20
 TOTAL_SPACE_BYTES_DEFAULT = 2 << 30
@@ -44,7 +44,7 @@ class SyncMode(Enum):
     GROUP = "group"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommitLogConfig:
     """The settings of one shard's log."""
 

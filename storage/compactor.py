@@ -7,7 +7,6 @@ are removed, the old ones stay, and it may be begun again from the start.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from storage.compaction.outputs import Outputs
@@ -21,6 +20,7 @@ from storage.sstable.reader import NO_KEY, SSTable
 from storage.sstable.runs import Scan
 from storage.store import Store
 from storage.table import Table
+from storage.values import value_class
 
 READ_AHEAD_BYTES: Final = 256 * 1024
 HISTORY_MAX: Final = 256
@@ -29,7 +29,7 @@ DISK_FULL_PAUSE_S: Final = 60
 """How long no compaction begins by itself after one has found the disk full."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CompactionRecord:
     """One compaction that is over."""
 

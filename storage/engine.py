@@ -34,6 +34,7 @@ from storage.sstable.reader import SSTable
 from storage.store import Memory, Store
 from storage.table import Table
 from storage.upkeep import Upkeep
+from storage.values import value_class
 
 MIB = 1024 * 1024
 SYNCHRONOUS_STEPS_MAX = 5_000
@@ -86,7 +87,7 @@ class SilentListener:
         """See `Listener`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TableStatistics:
     """One table in numbers, for `node/metrics`."""
 
@@ -99,7 +100,7 @@ class TableStatistics:
     """As many as there can be: one may be in several files."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class EngineStatistics:
     """A shard's storage in numbers."""
 

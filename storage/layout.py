@@ -4,7 +4,7 @@ Invariants: a layout is a value. A schema change that storage must see is a new 
 same `table_id`; ids of dropped columns are absent from `live_columns` and never come back.
 """
 
-from dataclasses import dataclass
+from storage.values import value_class
 
 TABLE_ID_BYTES = 16
 GC_GRACE_S_DEFAULT = 864_000
@@ -12,7 +12,7 @@ CHUNK_BYTES_DEFAULT = 16 * 1024
 BLOOM_FP_CHANCE_DEFAULT = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Layout:
     """One table as storage sees it: bytes, ids and options, no types."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from cql.parser.expression_tree import (
     CustomExpression,
     QualifiedName,
@@ -11,12 +9,13 @@ from cql.parser.expression_tree import (
     Selector,
     Term,
 )
+from storage.values import value_class
 
 PropertyValue = str | tuple[tuple[str, str], ...]
 """A property is a text (of a constant or a word) or a map of texts, in the order written."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Mask:
     """`MASKED WITH function(args)`; `MASKED WITH DEFAULT` is mask_default()."""
 
@@ -24,7 +23,7 @@ class Mask:
     args: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ColumnDefinition:
     """One column in CREATE TABLE or ALTER TABLE ADD."""
 
@@ -34,7 +33,7 @@ class ColumnDefinition:
     mask: Mask | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateKeyspace:
     """CREATE KEYSPACE."""
 
@@ -43,7 +42,7 @@ class CreateKeyspace:
     properties: tuple[tuple[str, PropertyValue], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AlterKeyspace:
     """ALTER KEYSPACE."""
 
@@ -52,7 +51,7 @@ class AlterKeyspace:
     properties: tuple[tuple[str, PropertyValue], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropKeyspace:
     """DROP KEYSPACE."""
 
@@ -60,7 +59,7 @@ class DropKeyspace:
     if_exists: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateTable:
     """CREATE TABLE. `primary_keys` has one (partition key, clustering) per PRIMARY KEY written,
     wherever it was written.
@@ -76,7 +75,7 @@ class CreateTable:
     properties: tuple[tuple[str, PropertyValue], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AddColumns:
     """ALTER TABLE ... ADD."""
 
@@ -84,7 +83,7 @@ class AddColumns:
     if_not_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropColumns:
     """ALTER TABLE ... DROP; `timestamp_us` as USING TIMESTAMP gave it."""
 
@@ -93,7 +92,7 @@ class DropColumns:
     timestamp_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RenameColumns:
     """ALTER TABLE ... RENAME a TO b AND ..."""
 
@@ -101,7 +100,7 @@ class RenameColumns:
     if_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AlterColumnType:
     """ALTER TABLE ... ALTER column TYPE type, which is always refused."""
 
@@ -109,7 +108,7 @@ class AlterColumnType:
     type_text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class MaskColumn:
     """ALTER TABLE ... ALTER column MASKED WITH ..., or DROP MASKED when `mask` is None."""
 
@@ -118,12 +117,12 @@ class MaskColumn:
     if_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropCompactStorage:
     """ALTER TABLE ... DROP COMPACT STORAGE."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetProperties:
     """ALTER TABLE ... WITH."""
 
@@ -141,7 +140,7 @@ TableChange = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AlterTable:
     """ALTER TABLE."""
 
@@ -150,7 +149,7 @@ class AlterTable:
     change: TableChange
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropTable:
     """DROP TABLE."""
 
@@ -158,7 +157,7 @@ class DropTable:
     if_exists: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateType:
     """CREATE TYPE."""
 
@@ -168,7 +167,7 @@ class CreateType:
     """(field, type text)"""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AddField:
     """ALTER TYPE ... ADD."""
 
@@ -177,7 +176,7 @@ class AddField:
     if_not_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RenameFields:
     """ALTER TYPE ... RENAME a TO b AND ..."""
 
@@ -185,7 +184,7 @@ class RenameFields:
     if_exists: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AlterFieldType:
     """ALTER TYPE ... ALTER field TYPE type, which is always refused."""
 
@@ -193,7 +192,7 @@ class AlterFieldType:
     type_text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AlterType:
     """ALTER TYPE."""
 
@@ -202,7 +201,7 @@ class AlterType:
     change: AddField | RenameFields | AlterFieldType
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropType:
     """DROP TYPE."""
 
@@ -210,7 +209,7 @@ class DropType:
     if_exists: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class IndexTarget:
     """What an index is on; `kind` is simple, values, keys, entries or full."""
 
@@ -218,7 +217,7 @@ class IndexTarget:
     kind: str = "simple"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateIndex:
     """CREATE [CUSTOM] INDEX."""
 
@@ -231,7 +230,7 @@ class CreateIndex:
     properties: tuple[tuple[str, PropertyValue], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropIndex:
     """DROP INDEX."""
 
@@ -239,7 +238,7 @@ class DropIndex:
     if_exists: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateView:
     """CREATE MATERIALIZED VIEW; no selectors means `*`."""
 
@@ -254,7 +253,7 @@ class CreateView:
     properties: tuple[tuple[str, PropertyValue], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AlterView:
     """ALTER MATERIALIZED VIEW."""
 
@@ -263,7 +262,7 @@ class AlterView:
     properties: tuple[tuple[str, PropertyValue], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropView:
     """DROP MATERIALIZED VIEW."""
 
@@ -271,7 +270,7 @@ class DropView:
     if_exists: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateFunction:
     """CREATE FUNCTION."""
 
@@ -286,7 +285,7 @@ class CreateFunction:
     body: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropFunction:
     """DROP FUNCTION; `arg_types` None when no parentheses were written."""
 
@@ -295,7 +294,7 @@ class DropFunction:
     arg_types: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateAggregate:
     """CREATE AGGREGATE."""
 
@@ -309,7 +308,7 @@ class CreateAggregate:
     initial: Term | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropAggregate:
     """DROP AGGREGATE; `arg_types` None when no parentheses were written."""
 
@@ -318,7 +317,7 @@ class DropAggregate:
     arg_types: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateTrigger:
     """CREATE TRIGGER."""
 
@@ -328,7 +327,7 @@ class CreateTrigger:
     using: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropTrigger:
     """DROP TRIGGER."""
 
@@ -340,7 +339,7 @@ class DropTrigger:
 # ---------------------------------------------------------------- roles and permissions
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RoleOptions:
     """What WITH gave for a role; None is "not said". Datacenters and CIDR groups: () is "all"."""
 
@@ -353,7 +352,7 @@ class RoleOptions:
     cidr_groups: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CreateRole:
     """CREATE ROLE and CREATE USER."""
 
@@ -362,7 +361,7 @@ class CreateRole:
     options: RoleOptions
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AlterRole:
     """ALTER ROLE and ALTER USER."""
 
@@ -371,7 +370,7 @@ class AlterRole:
     options: RoleOptions
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropRole:
     """DROP ROLE and DROP USER."""
 
@@ -379,7 +378,7 @@ class DropRole:
     if_exists: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class GrantRole:
     """GRANT role TO grantee."""
 
@@ -387,7 +386,7 @@ class GrantRole:
     grantee: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class RevokeRole:
     """REVOKE role FROM revokee."""
 
@@ -395,7 +394,7 @@ class RevokeRole:
     revokee: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Resource:
     """What a permission is on. `kind`: all keyspaces, keyspace, table, all tables, all roles, role,
     all functions, all functions in keyspace, function, all mbeans, mbean, mbeans.
@@ -407,7 +406,7 @@ class Resource:
     arg_types: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Grant:
     """GRANT permissions ON resource TO role; no permissions means ALL."""
 
@@ -416,7 +415,7 @@ class Grant:
     grantee: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Revoke:
     """REVOKE permissions ON resource FROM role; no permissions means ALL."""
 
@@ -425,7 +424,7 @@ class Revoke:
     revokee: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListRoles:
     """LIST ROLES [OF role] [NORECURSIVE]."""
 
@@ -433,17 +432,17 @@ class ListRoles:
     recursive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListUsers:
     """LIST USERS."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListSuperUsers:
     """LIST SUPERUSERS."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListPermissions:
     """LIST permissions [ON resource] [OF role] [NORECURSIVE]; no permissions means ALL."""
 
@@ -453,7 +452,7 @@ class ListPermissions:
     recursive: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AddIdentity:
     """ADD IDENTITY identity TO ROLE role."""
 
@@ -462,7 +461,7 @@ class AddIdentity:
     if_not_exists: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class DropIdentity:
     """DROP IDENTITY identity."""
 
@@ -473,7 +472,7 @@ class DropIdentity:
 # ---------------------------------------------------------------- describe
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Describe:
     """DESCRIBE. `kind`: cluster, schema, full schema, keyspaces, keyspace, only keyspace, tables,
     table, index, view, types, type, functions, function, aggregates, aggregate or generic.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from storage.values import value_class
 
 
 class Operator(Enum):
@@ -31,7 +32,7 @@ class Operator(Enum):
 # ---------------------------------------------------------------- names
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class QualifiedName:
     """A name of a table, type, index, function or view, with its keyspace where one was written."""
 
@@ -42,7 +43,7 @@ class QualifiedName:
 # ---------------------------------------------------------------- expressions
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Literal:
     """A constant. `kind` is string, integer, float, boolean, uuid, hex or duration; `text` is
     without quotes.
@@ -52,12 +53,12 @@ class Literal:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Null:
     """The word NULL."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Marker:
     """A bind marker; `index` counts all markers of the whole statement, two uses of one name are
     two markers.
@@ -67,42 +68,42 @@ class Marker:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListTerm:
     """`[a, b]`: a list or a vector."""
 
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetTerm:
     """`{a, b}`. `{}` is a SetTerm too, although the receiver may be a map."""
 
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class MapTerm:
     """`{a: b}` with at least one entry, at least one key of which is not a plain name."""
 
     entries: tuple[tuple[Expression, Expression], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TupleTerm:
     """`(a, b)`. Around a selector, parentheses with one item may only group: `TupleTerm((a,))`."""
 
     items: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class UserTypeTerm:
     """`{field: value}`."""
 
     fields: tuple[tuple[str, Expression], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class FunctionCall:
     """`[ks.]name(args)`; `token(...)`, `count(x)`, `toJson(...)` come as ordinary calls."""
 
@@ -111,7 +112,7 @@ class FunctionCall:
     args: tuple[Expression, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TypeHint:
     """`(type) term`."""
 
@@ -119,7 +120,7 @@ class TypeHint:
     term: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Cast:
     """`CAST(operand AS type)`."""
 
@@ -127,7 +128,7 @@ class Cast:
     type_text: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Binary:
     """`left op right`, op one of + - * / %."""
 
@@ -136,26 +137,26 @@ class Binary:
     right: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Negate:
     """`-operand`, where the operand is not a number literal."""
 
     operand: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Column:
     """A column by its name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Count:
     """`count(*)`, and `count(1)` which means the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Field:
     """`operand.field` of a user type."""
 
@@ -163,7 +164,7 @@ class Field:
     field: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Element:
     """`operand[key]` of a map, set or list."""
 
@@ -171,7 +172,7 @@ class Element:
     key: Expression
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ElementSlice:
     """`operand[start..end]`; a missing bound is None."""
 
@@ -180,7 +181,7 @@ class ElementSlice:
     end: Expression | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class WritetimeOrTtl:
     """`writetime(x)`, `maxwritetime(x)` or `ttl(x)`; `function` is that name, `operand` a Column,
     Element, slice or Field.
@@ -215,28 +216,28 @@ Expression = (
 Term = Expression
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class InList:
     """`(a, b, c)` after IN; `IN ?` is a Marker instead."""
 
     items: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Columns:
     """`(a, b)` on the left of a multi-column relation."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Token:
     """`token(a, b)` on the left of a relation."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Relation:
     """One part of a WHERE clause. An Element's operand is a Column; after IN the value is an InList
     or a Marker.
@@ -247,7 +248,7 @@ class Relation:
     value: Term | InList
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CustomExpression:
     """`expr(index, term)` in a WHERE clause."""
 
@@ -255,7 +256,7 @@ class CustomExpression:
     term: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Condition:
     """One part of an IF clause. Element's and Field's operands are Columns; after IN the value is
     an InList or a Marker.
@@ -266,7 +267,7 @@ class Condition:
     value: Term | InList
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Selector:
     """One selected expression, with its alias."""
 

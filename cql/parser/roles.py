@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from cql.errors import SyntaxException
@@ -36,6 +35,7 @@ from cql.parser.tree import (
     RoleOptions,
     Statement,
 )
+from storage.values import replace
 
 PERMISSIONS: Final = frozenset(
     (

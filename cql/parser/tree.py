@@ -7,7 +7,6 @@ serves terms, selectors and conditions; in a term no `Column` occurs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from cql.parser.definition_tree import (
@@ -259,9 +258,10 @@ from cql.parser.expression_tree import (
 from cql.parser.expression_tree import (
     WritetimeOrTtl as WritetimeOrTtl,
 )
+from storage.values import value_class
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Attributes:
     """What USING gave; each is an integer Literal or a Marker. A timeout is a duration Literal or a
     Marker.
@@ -272,7 +272,7 @@ class Attributes:
     timeout: Term | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Ordering:
     """One part of ORDER BY; with `ann` it is `column ANN OF term`."""
 
@@ -281,7 +281,7 @@ class Ordering:
     ann: Term | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Select:
     """SELECT. No selectors means `*`."""
 
@@ -300,7 +300,7 @@ class Select:
     markers: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Insert:
     """INSERT ... VALUES."""
 
@@ -312,7 +312,7 @@ class Insert:
     markers: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class InsertJson:
     """INSERT ... JSON; `value` is a string Literal or a Marker."""
 
@@ -324,7 +324,7 @@ class InsertJson:
     markers: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetColumn:
     """`column = value`."""
 
@@ -332,7 +332,7 @@ class SetColumn:
     value: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class AddTo:
     """`column = column + value` and `column += value`: append, union, count."""
 
@@ -340,7 +340,7 @@ class AddTo:
     value: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PrependTo:
     """`column = value + column`."""
 
@@ -348,7 +348,7 @@ class PrependTo:
     value: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SubtractFrom:
     """`column = column - value` and `column -= value`."""
 
@@ -356,7 +356,7 @@ class SubtractFrom:
     value: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetElement:
     """`column[key] = value`."""
 
@@ -365,7 +365,7 @@ class SetElement:
     value: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetField:
     """`column.field = value`."""
 
@@ -377,7 +377,7 @@ class SetField:
 Operation = SetColumn | AddTo | PrependTo | SubtractFrom | SetElement | SetField
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Update:
     """UPDATE."""
 
@@ -390,7 +390,7 @@ class Update:
     markers: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Delete:
     """DELETE. A deletion is a Column, or an Element or Field whose operand is a Column; none means
     whole rows.
@@ -416,7 +416,7 @@ class BatchKind(Enum):
     COUNTER = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Batch:
     """BEGIN BATCH ... APPLY BATCH; the markers of all parts are numbered through, and listed here
     only.
@@ -428,7 +428,7 @@ class Batch:
     markers: tuple[str | None, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Truncate:
     """TRUNCATE [TABLE]."""
 
@@ -436,7 +436,7 @@ class Truncate:
     attributes: Attributes = Attributes()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Use:
     """USE keyspace."""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from cql.results import SchemaChange
+from storage.values import value_class
 
 __all__ = ["Event", "StatusChange", "TopologyChange", "event_type"]
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TopologyChange:
     """NEW_NODE, REMOVED_NODE or MOVED_NODE; the address and port are those clients connect to."""
 
@@ -19,7 +19,7 @@ class TopologyChange:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class StatusChange:
     """UP or DOWN, of the node at the address and port that clients connect to."""
 

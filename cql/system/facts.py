@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
+
+from storage.values import value_class
 
 CQL_VERSION: Final = "3.4.7"
 NATIVE_PROTOCOL_VERSION: Final = "5"
@@ -14,7 +15,7 @@ RELEASE_VERSION: Final = "5.0.0-pythia"
 PARTITIONER: Final = "org.apache.cassandra.dht.Murmur3Partitioner"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NodeFacts:
     """This node. Addresses are texts of IPv4 or IPv6 addresses; `rpc_address` is the one that
     clients can reach."""
@@ -36,7 +37,7 @@ class NodeFacts:
     snitch: str = "org.apache.cassandra.locator.SimpleSnitch"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class PeerFacts:
     """Another node, as far as this one knows it."""
 
@@ -52,7 +53,7 @@ class PeerFacts:
     schema_version: UUID
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ClientFacts:
     """One connection of a client."""
 
@@ -68,7 +69,7 @@ class ClientFacts:
     username: str = "anonymous"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SizeEstimate:
     """How much of a table lies between two tokens."""
 
@@ -80,7 +81,7 @@ class SizeEstimate:
     partitions: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CompactionFacts:
     """One compaction that is over. `id` is time-based."""
 
@@ -93,7 +94,7 @@ class CompactionFacts:
     rows_merged: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SystemSources:
     """Where the rows of the tables about the node's state come from; by default there are none."""
 

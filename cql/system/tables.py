@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Final
 from uuid import UUID
 
@@ -27,6 +26,7 @@ from cql.system.virtual import RowValues, VirtualTable
 from cql.table_options import DEFAULT_OPTIONS, TableOptions
 from cql.types.catalog import parse_type
 from storage.slice import Page, Slice
+from storage.values import replace
 
 STORED_KEYSPACES: Final = frozenset(("system_traces",))
 """System keyspaces whose tables are written and read like users' tables."""

@@ -9,10 +9,10 @@ vectors are always frozen, and so is what stands inside a frozen type.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from cql.errors import InvalidRequest, SyntaxException
+from storage.values import replace, value_class
 
 MARSHAL: Final = "org.apache.cassandra.db.marshal."
 NESTING_MAX: Final = 64
@@ -54,7 +54,7 @@ class CqlType:
         return any(part.names_user_type(keyspace, name) for part in self.inner())
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class NativeType(CqlType):
     """A type without parameters, e.g. `int`."""
 
@@ -70,7 +70,7 @@ class NativeType(CqlType):
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class ListType(CqlType):
     """`list<element>`."""
 
@@ -96,7 +96,7 @@ class ListType(CqlType):
         return _maybe_frozen(f"list<{self.element}>", self.is_frozen)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SetType(CqlType):
     """`set<element>`; its elements are kept in the element type's order."""
 
@@ -122,7 +122,7 @@ class SetType(CqlType):
         return _maybe_frozen(f"set<{self.element}>", self.is_frozen)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class MapType(CqlType):
     """`map<key, value>`; its entries are kept in the key type's order."""
 
@@ -149,7 +149,7 @@ class MapType(CqlType):
         return _maybe_frozen(f"map<{self.key}, {self.value}>", self.is_frozen)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class TupleType(CqlType):
     """`tuple<a, b, ...>`: always one value."""
 
@@ -163,7 +163,7 @@ class TupleType(CqlType):
         return f"frozen<tuple<{', '.join(map(str, self.elements))}>>"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class UserType(CqlType):
     """A type made by CREATE TYPE."""
 
@@ -195,7 +195,7 @@ class UserType(CqlType):
         return _maybe_frozen(quote_name(self.name), self.is_frozen)
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class VectorType(CqlType):
     """`vector<element, dimension>`: one value with exactly that many elements, none null."""
 
@@ -215,7 +215,7 @@ class VectorType(CqlType):
         return f"vector<{self.element}, {self.dimension}>"
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CustomType(CqlType):
     """A type known by the name of its class only; its values are opaque bytes."""
 

@@ -5,8 +5,9 @@ The statement which set them was validated, so a value that does not parse is ou
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from storage.values import value_class
 
 MIB: Final = 1024 * 1024
 DAY_S: Final = 86_400
@@ -16,7 +17,7 @@ _SIZE = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgtp]?)(?:i?b)?\s*", re.IGNOR
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class CommonOptions:
     """What every strategy obeys."""
 

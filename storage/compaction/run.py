@@ -1,15 +1,15 @@
 """What a choice of files to merge is made from, and what it says: values only."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from storage.sstable.reader import SSTable
+from storage.values import value_class
 
 NO_TIMESTAMP: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class SortedRun:
     """One SSTable as compaction sees it."""
 
@@ -54,7 +54,7 @@ class SortedRun:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Situation:
     """A table at the moment of the choice."""
 
@@ -75,7 +75,7 @@ class Situation:
     """Whether it is time again to look for files in which nothing is alive."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Choice:
     """Files to merge, and how to write what comes out."""
 

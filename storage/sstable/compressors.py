@@ -7,7 +7,6 @@ LZ4, so that a flush never waits for an installation; a frame that needs it cann
 import importlib
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from typing import Any, Final
 import lz4.block
 
 from storage.errors import CompressorMissing, CorruptData
+from storage.values import value_class
 
 DEFLATE_LEVEL: Final = 6
 ZSTD_LEVEL: Final = 3
@@ -50,7 +50,7 @@ COMPRESSIONS: Final = {
 _PACKAGES: Final = {Compression.ZSTD: "zstandard", Compression.SNAPPY: "cramjam"}
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Compressor:
     """What a table's option asks for."""
 

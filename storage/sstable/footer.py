@@ -1,12 +1,12 @@
 """The last page of an SSTable: which file it is, and where filter, summary, statistics lie."""
 
 import struct
-from dataclasses import dataclass
 
 from storage.checksum import crc32c
 from storage.errors import CorruptData
 from storage.sstable.compressors import Compression
 from storage.sstable.format import PAGE_BYTES
+from storage.values import value_class
 
 MAGIC = b"PYTHIA-S"
 VERSION = 1
@@ -14,7 +14,7 @@ _FIELDS = struct.Struct(">8sHHB3x16s16sQQQIQIQII")
 _CHECKSUM = struct.Struct(">I")
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Extent:
     """A run of bytes of the file."""
 
@@ -27,7 +27,7 @@ class Extent:
         return self.offset + self.size
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Footer:
     """The footer's fields; `docs/formats/sstable.md` says what they mean."""
 

@@ -5,13 +5,13 @@ and the frame's offset, was found right; nothing is decompressed before.
 """
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 
 from storage.checksum import crc32c
 from storage.errors import CorruptData
 from storage.sstable.compressors import Buffer, Compression, Compressor, decompress
 from storage.sstable.format import FRAME_BYTES_MAX, FRAME_HEADER_BYTES, PAGE_BYTES
+from storage.values import value_class
 
 _HEAD = struct.Struct(">BBHII")
 _CHECKSUM = struct.Struct(">I")
@@ -28,7 +28,7 @@ class Kind(IntEnum):
     STATISTICS = 5
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Packed:
     """A payload as it will be stored, before it is known where."""
 

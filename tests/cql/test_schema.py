@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -43,6 +42,7 @@ from cql.types.catalog import (
     TupleType,
     UserType,
 )
+from storage.values import replace
 
 KEYSPACE = Keyspace("k", {"class": "org.apache.cassandra.locator.SimpleStrategy"})
 NAMES = st.sampled_from(["a", "b", "c", "Ä b", 'q"', "select", "x1"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -15,6 +14,7 @@ from cql.prepared import PreparedStatement, PreparedStatements, Remembered
 from cql.schema import Schema
 from cql.system.tables import system_keyspaces
 from node.statement_memory import STATEMENTS_MAX, TEXT_CHARACTERS_MAX, StatementMemory
+from storage.values import replace
 from tests.sim.disk import SimulatedDisk
 
 SCHEMA = Schema(system_keyspaces())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -39,6 +38,7 @@ from cql.types.codec import decode, pack_collection, pack_map
 from cql.types.ordering import ClusteringCodec
 from storage.row import CellCursor
 from storage.slice import Slice
+from storage.values import replace
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "system_schema.json").read_text())
 FACTS = NodeFacts(

@@ -5,7 +5,7 @@ included, over bytes flushed.
 """
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from random import Random
 
 import pytest
@@ -18,6 +18,7 @@ from storage.compaction.strategies import strategy_of
 from storage.compaction.time_window import TimeWindow
 from storage.compaction.tombstones import choose_for_tombstones, droppable_fraction, find_expired
 from storage.compaction.unified import Unified, density_of, parse_scaling
+from storage.values import replace
 
 FLUSH = 4 * MIB
 KEYS = 1 << 20

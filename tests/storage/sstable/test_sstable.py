@@ -1,6 +1,5 @@
 """Whole SSTables: what was written is found, by key, by slice, forward and in reverse."""
 
-import dataclasses
 import hashlib
 
 import pytest
@@ -13,6 +12,7 @@ from storage.sstable.bloom import key_hash
 from storage.sstable.format import PAGE_BYTES
 from storage.sstable.frame import Kind
 from storage.sstable.reader import NO_KEY
+from storage.values import replace
 from tests.storage.sstable.support import (
     Partition,
     blocks_between,
@@ -195,7 +195,7 @@ def test_a_file_that_is_cut_off_is_refused(size: int) -> None:
 
 
 def test_a_file_in_the_place_of_another_is_refused() -> None:
-    other = dataclasses.replace(layout(), table_id=b"another-table-id")
+    other = replace(layout(), table_id=b"another-table-id")
     with pytest.raises(CorruptData, match="another"):
         run(open_bytes(file_of(narrow(5), other)))
 
