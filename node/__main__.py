@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -83,6 +84,9 @@ def _config(options: argparse.Namespace) -> Config:
 
 
 def _start(config: Config) -> int:
+    # What loading makes stays; looking for garbage in it would cost a tenth of the start. The
+    # supervisor turns collection on again.
+    gc.disable()
     from node.start import start_node  # Loads the floors; `--version` need not.
 
     return start_node(config)

@@ -100,8 +100,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Forks all shards and stays with them until a signal stops the node."""
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # What is loaded stays shared: no collection writes to its pages.
+        gc.enable()
         wakeup, written = socket.socketpair()
         written.setblocking(False)
         wakeup.setblocking(False)

@@ -63,13 +63,13 @@ cdef object _make(type written, bint by_position):
         __slots__=slots,
         __value_fields__=fields,
         __match_args__=tuple(placed),
-        __init__=__init__,
-        __setattr__=__setattr__,
-        __delattr__=__delattr__,
+        __init__=_initialise,
+        __setattr__=_refuse_to_set,
+        __delattr__=_refuse_to_delete,
     )
-    for method in (__eq__, __hash__, __repr__):
-        if content.get(method.__name__) is None:
-            content[method.__name__] = method
+    for name, method in (("__eq__", _equals), ("__hash__", _hash), ("__repr__", _show)):
+        if content.get(name) is None:
+            content[name] = method
     made = type(written)(written.__name__, written.__bases__, content)
     fields.check = getattr(made, "__post_init__", None)
     return made
@@ -107,7 +107,7 @@ cdef tuple _complete(Fields fields, str name, tuple given, dict named):
 # The methods of all values.
 
 
-def __init__(self, /, *given, **named):
+def _initialise(self, /, *given, **named):
     cdef Fields fields = _fields_of(self)
     cdef Py_ssize_t index
     if named or len(given) != len(fields.names) or len(given) != fields.positions:
@@ -118,7 +118,7 @@ def __init__(self, /, *given, **named):
         fields.check(self)
 
 
-def __eq__(self, other, /):
+def _equals(self, other, /):
     if self is other:
         return True
     if type(self) is not type(other):
@@ -130,19 +130,19 @@ def __eq__(self, other, /):
     return True
 
 
-def __hash__(self, /):
+def _hash(self, /):
     return hash(_contents(_fields_of(self), self))
 
 
-def __repr__(self, /):
+def _show(self, /):
     cdef Fields fields = _fields_of(self)
     shown = [f"{name}={PyObject_GenericGetAttr(self, name)!r}" for name in fields.names]
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
-def __setattr__(self, name, content, /):
+def _refuse_to_set(self, name, content, /):
     raise FrozenInstanceError(f"cannot assign to field {name!r}")
 
 
-def __delattr__(self, name, /):
+def _refuse_to_delete(self, name, /):
     raise FrozenInstanceError(f"cannot delete field {name!r}")

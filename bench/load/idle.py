@@ -2,8 +2,9 @@
 
     python -m bench.load.idle [--shards 1] [--runs 5] [--idle-seconds 10]
 
-Start is from the process's start to the first answered query, on an empty directory. Memory is
-PSS and RSS of all processes of the node after the first query; CPU is what they use while idle.
+Start is from the process's start to the first answered query, on an empty directory: time on the
+wall, and the CPU time of all processes of the node, which a busy machine changes less. Memory is
+PSS and RSS of these processes after the first query; idle CPU is what they use from then on.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ def memory_kib(pid: int) -> tuple[int, int]:
     return found["Rss:"], found["Pss:"]
 
 
-def one_run(shards: int, idle_s: float) -> tuple[float, int, int, float]:
-    """Seconds to the first answer, RSS of the largest shard, PSS of all (KiB), idle CPU in %."""
+def one_run(shards: int, idle_s: float) -> tuple[float, float, int, int, float]:
+    """Seconds and CPU seconds to the first answer, RSS of the largest shard and PSS of all in KiB,
+    idle CPU in %.
+    """
     with tempfile.TemporaryDirectory() as folder:
         node = NodeProcess(Path(folder) / "data", shards=shards)
         start = time.perf_counter()
@@ -44,7 +47,8 @@ def one_run(shards: int, idle_s: float) -> tuple[float, int, int, float]:
             before = cpu_seconds(pids)
             time.sleep(idle_s)
             idle = (cpu_seconds(pids) - before) / idle_s * 100 if idle_s else 0.0
-            return took, max(rss for rss, _ in memory[1:]), sum(pss for _, pss in memory), idle
+            rss, pss = max(rss for rss, _ in memory[1:]), sum(pss for _, pss in memory)
+            return took, before, rss, pss, idle
         finally:
             node.close()
 
@@ -56,9 +60,10 @@ def main() -> None:
     parser.add_argument("--idle-seconds", type=float, default=10.0)
     options = parser.parse_args()
     runs = [one_run(options.shards, options.idle_seconds) for _ in range(options.runs)]
-    took, rss, pss, idle = (statistics.median(column) for column in zip(*runs, strict=True))
+    took, cpu, rss, pss, idle = (statistics.median(column) for column in zip(*runs, strict=True))
     print(f"shards {options.shards}, medians of {options.runs} runs")
     print(f"start to first answer   {took * 1000:8.0f} ms")
+    print(f"CPU time of the start   {cpu * 1000:8.0f} ms")
     print(f"RSS of a shard          {rss / 1024:8.1f} MiB")
     print(f"PSS of the whole node   {pss / 1024:8.1f} MiB")
     print(f"CPU while idle          {idle:8.2f} %")
