@@ -1,0 +1,175 @@
+"""Large things on one shard: a wide partition, a heap of tombstones, thousands of tables.
+
+    python -m bench.load.wide [--megabytes 1000] [--tombstones 10000000] [--tables 5000]
+
+The node has 256 MiB and runs on core 0, the client on core 1. While pages are read, another process
+asks OPTIONS in a loop: its longest wait shows how long a turn of the shard's loop can be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import statistics
+import struct
+import tempfile
+import time
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+from tests.harness.node_process import NodeProcess
+from tests.harness.wire import WireClient, execute_frame
+
+MEMORY = "256MiB"
+ROW_BYTES = 1_000
+PAGE_ROWS = 100
+BATCH = 20_000
+OP_OPTIONS = 5
+KEYSPACE = (
+    "CREATE KEYSPACE bench WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+)
+
+
+def _probe(port: int, ends: Event, result: multiprocessing.Queue[tuple[float, float]]) -> None:
+    """Asks OPTIONS until told to end; gives the median and the longest wait in milliseconds."""
+    os.sched_setaffinity(0, {1})
+    client = WireClient("127.0.0.1", port)
+    waits = []
+    while not ends.wait(0.001):
+        began = time.perf_counter()
+        client.call(OP_OPTIONS, b"")
+        waits.append((time.perf_counter() - began) * 1e3)
+    client.close()
+    result.put((statistics.median(waits), max(waits)))
+
+
+class Probe:
+    """How long others wait, while the block runs."""
+
+    def __init__(self, port: int) -> None:
+        self._ends = multiprocessing.Event()
+        self._result: multiprocessing.Queue[tuple[float, float]] = multiprocessing.Queue()
+        arguments = (port, self._ends, self._result)
+        self._process = multiprocessing.Process(target=_probe, args=arguments)
+
+    def __enter__(self) -> Probe:
+        self._process.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        median, longest = self._result.get()
+        self._process.join()
+        print(f"    others meanwhile: median {median:.2f} ms, longest {longest:.1f} ms")
+
+
+def pss_mib(node: NodeProcess) -> float:
+    """Memory of all processes of the node."""
+    total = 0
+    for pid in (node.pid, *node.shard_pids()):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                total += int(line.split()[1])
+    return total / 1024
+
+
+def _fill(client: WireClient, statement: bytes, count: int, values: list[bytes]) -> None:
+    for first in range(0, count, BATCH):
+        frames = [
+            execute_frame(number % 1024, statement, [b"k", struct.pack(">i", number), *values])
+            for number in range(first, min(first + BATCH, count))
+        ]
+        client.run_all(frames, 64)
+
+
+def _time_pages(client: WireClient, what: str, query: str, pages_max: int) -> None:
+    times = []
+    began = time.perf_counter()
+    for _ in client.pages(query, PAGE_ROWS):
+        now = time.perf_counter()
+        times.append((now - began) * 1e3)
+        began = now
+        if len(times) == pages_max:
+            break
+    print(
+        f"  {what}: first page {times[0]:.1f} ms; of {len(times)} pages median "
+        f"{statistics.median(times):.2f} ms, longest {max(times):.1f} ms"
+    )
+
+
+def wide_partition(node: NodeProcess, client: WireClient, megabytes: int) -> None:
+    """One partition, read from its ends and its middle, in both directions."""
+    client.query("CREATE TABLE bench.wide (k blob, c int, v blob, PRIMARY KEY (k, c))")
+    insert = client.prepare("INSERT INTO bench.wide (k, c, v) VALUES (?, ?, ?)")
+    rows = megabytes * 1_000_000 // ROW_BYTES
+    _fill(client, insert, rows, [os.urandom(ROW_BYTES)])
+    print(f"a partition of {megabytes} MB in {rows} rows; PSS {pss_mib(node):.0f} MiB")
+    of_it = "SELECT * FROM bench.wide WHERE k = 0x6b"
+    with Probe(node.port):
+        for what, rest in (
+            ("from the start", ""),
+            ("from the end", " ORDER BY c DESC"),
+            ("from the middle", f" AND c >= {rows // 2}"),
+            ("back from the middle", f" AND c < {rows // 2} ORDER BY c DESC"),
+        ):
+            _time_pages(client, what, of_it + rest, 200)
+        _time_pages(client, "all of it", of_it, rows)
+    print(f"  PSS {pss_mib(node):.0f} MiB")
+
+
+def tombstones(node: NodeProcess, client: WireClient, count: int) -> None:
+    """A partition whose rows are all deleted but the last."""
+    client.query("CREATE TABLE bench.queue (k blob, c int, v blob, PRIMARY KEY (k, c))")
+    delete = client.prepare("DELETE FROM bench.queue WHERE k = ? AND c = ?")
+    _fill(client, delete, count, [])
+    client.query(f"INSERT INTO bench.queue (k, c, v) VALUES (0x6b, {count}, 0x01)")
+    print(f"{count} tombstones before one row; PSS {pss_mib(node):.0f} MiB")
+    with Probe(node.port):
+        _time_pages(client, "page by page", "SELECT * FROM bench.queue WHERE k = 0x6b", count)
+    print(f"  PSS {pss_mib(node):.0f} MiB")
+
+
+def many_tables(node: NodeProcess, client: WireClient, count: int) -> None:
+    """Empty tables: what they cost in memory and at start."""
+    before, began = pss_mib(node), time.perf_counter()
+    for number in range(count):
+        client.query(f"CREATE TABLE bench.t{number} (k int PRIMARY KEY, a text, b int)")
+    each = (time.perf_counter() - began) / count * 1e3
+    print(f"{count} tables: {each:.1f} ms each, {pss_mib(node) - before:.0f} MiB more")
+    client.close()
+    assert node.stop() == 0
+    began = time.perf_counter()
+    node.start()
+    took = time.perf_counter() - began
+    print(f"  started with them in {took:.2f} s; PSS {pss_mib(node):.0f} MiB")
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--megabytes", type=int, default=1_000)
+    parser.add_argument("--tombstones", type=int, default=10_000_000)
+    parser.add_argument("--tables", type=int, default=5_000)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        node = NodeProcess(Path(folder) / "data", options=("--memory", MEMORY)).start()
+        try:
+            for pid in node.shard_pids():
+                os.sched_setaffinity(pid, {0})
+            os.sched_setaffinity(0, {1})
+            client = WireClient(node.address, node.port)
+            client.query(KEYSPACE)
+            print(f"load {os.getloadavg()[0]:.1f}")
+            if options.megabytes:
+                wide_partition(node, client, options.megabytes)
+            if options.tombstones:
+                tombstones(node, client, options.tombstones)
+            if options.tables:
+                many_tables(node, client, options.tables)
+        finally:
+            node.close()
+
+
+if __name__ == "__main__":
+    main()
