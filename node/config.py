@@ -65,6 +65,9 @@ class Config:
     commitlog_sync_group_window_s: float = 1.0
     commitlog_segment_bytes: int = 32 * MIB
     commitlog_total_bytes: int = 1024 * MIB
+    commit_failure_policy: str = "stop"
+    disk_failure_policy: str = "stop"
+    data_disk_usage_percentage_fail_threshold: int = -1
     read_request_timeout_s: float = 5.0
     range_request_timeout_s: float = 10.0
     write_request_timeout_s: float = 2.0
@@ -187,6 +190,15 @@ _SETTINGS: Mapping[str, _Setting] = {
     ),
     "commitlog_segment_size": _Setting("commitlog_segment_bytes", _size(MIB, GIB)),
     "commitlog_total_space": _Setting("commitlog_total_bytes", _size(4 * MIB)),
+    "commit_failure_policy": _Setting(
+        "commit_failure_policy", _choice("stop", "die", "stop_commit", "ignore")
+    ),
+    "disk_failure_policy": _Setting(
+        "disk_failure_policy", _choice("stop", "stop_paranoid", "best_effort", "ignore", "die")
+    ),
+    "data_disk_usage_percentage_fail_threshold": _Setting(
+        "data_disk_usage_percentage_fail_threshold", _integer(-1, 100)
+    ),
     "read_request_timeout": _Setting("read_request_timeout_s", _duration("ms", 0.01)),
     "range_request_timeout": _Setting("range_request_timeout_s", _duration("ms", 0.01)),
     "write_request_timeout": _Setting("write_request_timeout_s", _duration("ms", 0.01)),

@@ -43,6 +43,7 @@ from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptData, DiskError
 from storage.memory_disk import MemoryDisk
+from storage.room import Marks
 from storage.values import value_class
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ BASE_BYTES: Final = 48 * 1024 * 1024
 """What a shard needs before it holds any data."""
 SHARD_BYTES_MIN: Final = 16 * 1024 * 1024
 MEMTABLE_SHARE, CACHE_SHARE = 0.40, 0.25
+SEGMENTS_AHEAD: Final = 2
+"""For how many segments of the log there must be room for writes to be accepted."""
 DRAIN_LOOK_S: Final = 0.02
 DRAIN_TIMEOUT_S: Final = 20.0
 
@@ -254,6 +257,10 @@ class Shard:
         """Storage can promise nothing any more."""
         self._world.has_failed(error)
 
+    def tell(self, message: str) -> None:
+        """Storage has something to say to an operator."""
+        _log.warning("%s", message)
+
     # Building.
 
     def _build_service(self, log: SchemaLog | None) -> None:
@@ -414,8 +421,15 @@ def _engine_config(config: Config) -> EngineConfig:
     share = config.memory_bytes // config.shards
     usable = max(SHARD_BYTES_MIN, share - BASE_BYTES)
     segment, total = config.commitlog_segment_bytes, config.commitlog_total_bytes // config.shards
+    memtable_bytes = int(usable * MEMTABLE_SHARE)
+    fail_percent = config.data_disk_usage_percentage_fail_threshold
     return EngineConfig(
-        memtable_bytes=int(usable * MEMTABLE_SHARE),
+        memtable_bytes=memtable_bytes,
+        marks=Marks(
+            free_min_bytes=config.shards * (memtable_bytes + SEGMENTS_AHEAD * segment),
+            used_max=fail_percent / 100 if fail_percent > 0 else 1.0,
+            flush_bytes=config.shards * memtable_bytes,
+        ),
         block_cache_bytes=int(usable * CACHE_SHARE),
         commitlog=CommitLogConfig(
             mode=SyncMode(config.commitlog_sync),

@@ -9,14 +9,16 @@ from collections import Counter, deque
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
+from storage.compaction.backlog import bytes_needed, smaller, urgency
 from storage.compaction.outputs import Outputs
 from storage.compaction.rewrite import Purge, rewrite_scans
 from storage.compaction.run import NO_TIMESTAMP, Choice, Situation, SortedRun, overlapping
 from storage.compaction.strategies import common_options_of, expired_check_s, strategy_of
 from storage.errors import CorruptFile, DiskFull
 from storage.io_queue import IoClass
+from storage.layout import Layout
 from storage.sstable.output import SSTableOutput
-from storage.sstable.reader import NO_KEY, SSTable
+from storage.sstable.reader import NO_KEY, Fetch, Parsed, SSTable
 from storage.sstable.runs import Scan
 from storage.store import Store
 from storage.table import Table
@@ -25,6 +27,9 @@ from storage.values import value_class
 READ_AHEAD_BYTES: Final = 256 * 1024
 HISTORY_MAX: Final = 256
 """Compactions that are remembered."""
+QUIET_S: Final = 60
+"""How long a table with nothing to do is not looked at, if nothing about its files changes."""
+
 DISK_FULL_PAUSE_S: Final = 60
 """How long no compaction begins by itself after one has found the disk full."""
 
@@ -50,6 +55,53 @@ class CompactionRecord:
     """(in how many of the files, how many partitions), ascending."""
 
 
+@value_class
+class CompactionProgress:
+    """One compaction that runs."""
+
+    table: str
+    """`keyspace.table`"""
+
+    bytes_total: int
+    """Of the files that it reads."""
+
+    bytes_done: int
+
+
+class _Job:
+    """A compaction whose files are claimed."""
+
+    __slots__ = ("bytes_done", "choice", "files", "merged", "table", "wall_s")
+
+    def __init__(self, table: Table, files: list[SSTable], choice: Choice, wall_s: int) -> None:
+        self.table = table
+        self.files = files
+        self.choice = choice
+        self.wall_s = wall_s
+        self.merged: Counter[int] = Counter()
+        self.bytes_done = 0
+
+    @property
+    def bytes_total(self) -> int:
+        """Of the files."""
+        return sum(file.file_bytes for file in self.files)
+
+
+@value_class
+class _Quiet:
+    """A table as it was when there was nothing to do."""
+
+    files: tuple[SSTable, ...]
+    taken: frozenset[int]
+    layout: Layout
+    until_s: int
+
+    def holds(self, table: Table, taken: frozenset[int], wall_s: int) -> bool:
+        """Whether there is still nothing to do."""
+        is_same = self.files is table.sstables and self.layout is table.layout
+        return is_same and self.taken == taken and wall_s < self.until_s
+
+
 class Compactor:
     """What merges, what merges now, and what has merged."""
 
@@ -57,23 +109,28 @@ class Compactor:
         self._store = store
         self._tables = tables
         self._compactions_max = compactions_max
-        self._running = 0
         self._idle = asyncio.Event()
         self._idle.set()
         self._is_stopping = False
         self._pause_until_s = 0
         self._expired_checks: dict[bytes, int] = {}
+        self._quiet: dict[bytes, _Quiet] = {}
+        self._passed_over: Counter[bytes] = Counter()
+        """How often a table had something to do and another one came first."""
+        self._short_of_room: set[bytes] = set()
+        """Tables of which it was said that their compactions do not fit on the disk."""
+        self._running: list[_Job] = []
         self.compactions = 0
         self.history: deque[CompactionRecord] = deque(maxlen=HISTORY_MAX)
 
     def due(self, wall_s: int) -> list[Coroutine[Any, Any, None]]:
         """The compactions to be done now; their files are claimed until they end."""
         jobs: list[Coroutine[Any, Any, None]] = []
-        while self._running < self._compactions_max and wall_s >= self._pause_until_s:
+        while len(self._running) < self._compactions_max and wall_s >= self._pause_until_s:
             found = self._choose(wall_s)
             if found is None:
                 break
-            jobs.append(self._run_in_background(*found, wall_s))
+            jobs.append(self._run_in_background(found))
         return jobs
 
     async def compact_all(self, table: Table, wall_s: int) -> None:
@@ -86,7 +143,14 @@ class Compactor:
         if files:
             strategy = strategy_of(table.layout.compaction)
             choice = strategy.choose_all(tuple(map(SortedRun.of, files)))
-            await self._compact_claimed(table, self._claim(table, files), choice, wall_s)
+            await self._run(self._claim(table, choice, wall_s))
+
+    def progress(self) -> tuple[CompactionProgress, ...]:
+        """What runs."""
+        return tuple(
+            CompactionProgress(job.table.layout.name, job.bytes_total, job.bytes_done)
+            for job in self._running
+        )
 
     def stop(self) -> None:
         """Begin nothing more, and let what runs end soon."""
@@ -96,17 +160,51 @@ class Compactor:
         """Wait for what runs."""
         await self._idle.wait()
 
-    def _choose(self, wall_s: int) -> tuple[Table, list[SSTable], Choice] | None:
-        for table in self._tables.values():
-            options = table.layout.compaction
-            if not table.sstables or table.damage or not common_options_of(options).is_enabled:
-                continue
-            choice = strategy_of(options).choose(self._situation(table, wall_s))
+    def _choose(self, wall_s: int) -> _Job | None:
+        """The most urgent of what the tables' strategies want and what fits on the disk."""
+        choices: dict[bytes, Choice] = {}
+        for table_id, table in self._tables.items():
+            choice = self._wanted(table_id, table, wall_s)
             if choice is not None:
-                chosen = {run.generation for run in choice.runs}
-                files = [file for file in table.sstables if file.generation in chosen]
-                return table, self._claim(table, files), choice
+                choices[table_id] = choice
+        order = sorted(choices, key=lambda t: -urgency(choices[t], self._passed_over[t]))
+        for table_id in order:
+            fitting = self._fitting(self._tables[table_id], choices[table_id])
+            if fitting is not None:
+                self._passed_over.update(choices.keys() - {table_id})
+                del self._passed_over[table_id]
+                return self._claim(self._tables[table_id], fitting, wall_s)
         return None
+
+    def _wanted(self, table_id: bytes, table: Table, wall_s: int) -> Choice | None:
+        """What the table's strategy wants to do."""
+        options = table.layout.compaction
+        if not table.sstables or table.damage or not common_options_of(options).is_enabled:
+            return None
+        taken = table.compacting | table.unmergeable
+        quiet = self._quiet.get(table_id)
+        if quiet is not None and quiet.holds(table, taken, wall_s):
+            return None
+        choice = strategy_of(options).choose(self._situation(table, wall_s))
+        if choice is None:
+            # Only time can bring something up now, and it brings up nothing urgent.
+            until_s = wall_s + QUIET_S
+            self._quiet[table_id] = _Quiet(table.sstables, taken, table.layout, until_s)
+        return choice
+
+    def _fitting(self, table: Table, choice: Choice) -> Choice | None:
+        """The choice, or a smaller one, for which there is room; None if it has to wait."""
+        room = self._store.room
+        if room.fits(bytes_needed(choice)):
+            self._short_of_room.discard(table.layout.table_id)
+            return choice
+        if table.layout.table_id not in self._short_of_room:
+            self._short_of_room.add(table.layout.table_id)
+            room.tell(
+                f"compaction of {table.layout.name} needs {bytes_needed(choice)} bytes, more than"
+                f" are free: it is made in smaller steps or waits"
+            )
+        return smaller(choice, room.bytes_left)
 
     def _situation(self, table: Table, wall_s: int) -> Situation:
         taken = table.compacting | table.unmergeable
@@ -125,53 +223,56 @@ class Compactor:
             looks,
         )
 
-    def _claim(self, table: Table, files: Sequence[SSTable]) -> list[SSTable]:
-        table.compacting |= {file.generation for file in files}
-        self._running += 1
+    def _claim(self, table: Table, choice: Choice, wall_s: int) -> _Job:
+        """Take the files, and room for what comes out of them."""
+        chosen = {run.generation for run in choice.runs}
+        files = [file for file in table.sstables if file.generation in chosen]
+        job = _Job(table, files, choice, wall_s)
+        table.compacting |= chosen
+        self._running.append(job)
         self._idle.clear()
-        return [file.acquire() for file in files]
+        self._store.room.reserve(bytes_needed(choice))
+        for file in files:
+            file.acquire()
+        return job
 
-    async def _run_in_background(
-        self, table: Table, files: list[SSTable], choice: Choice, wall_s: int
-    ) -> None:
+    async def _run_in_background(self, job: _Job) -> None:
         try:
-            await self._compact_claimed(table, files, choice, wall_s)
+            await self._run(job)
         except DiskFull:
+            self._store.room.refuse()
             # Nothing has changed; flushes need what room there is more than we do.
-            self._pause_until_s = wall_s + DISK_FULL_PAUSE_S
+            self._pause_until_s = job.wall_s + DISK_FULL_PAUSE_S
 
-    async def _compact_claimed(
-        self, table: Table, files: list[SSTable], choice: Choice, wall_s: int
-    ) -> None:
+    async def _run(self, job: _Job) -> None:
+        table, files = job.table, job.files
         try:
-            await self._compact(table, files, choice, wall_s)
+            await self._compact(job)
         except CorruptFile as damage:
             # It stays as it is for repair to replace, and is not tried again and again.
             table.unmergeable |= {file.generation for file in files if file.path == damage.path}
             raise
         finally:
+            self._store.room.free(bytes_needed(job.choice))
             table.compacting -= {file.generation for file in files}
-            self._running -= 1
-            if self._running == 0:
+            self._running.remove(job)
+            if not self._running:
                 self._idle.set()
             await self._store.release(files)
 
-    async def _compact(
-        self, table: Table, files: list[SSTable], choice: Choice, wall_s: int
-    ) -> None:
-        epoch = table.epoch
-        merged: Counter[int] = Counter()
+    async def _compact(self, job: _Job) -> None:
+        epoch = job.table.epoch
         added: list[SSTable] = []
-        if choice.moves:
-            await self._move(table, files[0], choice.level, epoch)
+        if job.choice.moves:
+            await self._move(job.table, job.files[0], job.choice.level, epoch)
             return
-        if not choice.drops:
-            found = await self._write(table, files, choice, wall_s, merged)
+        if not job.choice.drops:
+            found = await self._write(job)
             if found is None:
                 return
             added = found
-        if await self._replace(table, files, added, choice.level, epoch):
-            self._note(table, files, added, choice.level, wall_s, merged)
+        if await self._replace(job.table, job.files, added, job.choice.level, epoch):
+            self._note(job, added)
 
     async def _move(self, table: Table, file: SSTable, level: int, epoch: int) -> None:
         """Let a file belong to another level, as it is."""
@@ -185,24 +286,17 @@ class Compactor:
                 file.level = before
                 raise
 
-    async def _write(
-        self,
-        table: Table,
-        files: list[SSTable],
-        choice: Choice,
-        wall_s: int,
-        merged: Counter[int],
-    ) -> list[SSTable] | None:
+    async def _write(self, job: _Job) -> list[SSTable] | None:
         """Merge the files into new ones; None if that was stopped."""
-        store = self._store
+        store, files = self._store, job.files
 
         async def create(expected: int) -> SSTableOutput:
-            return await store.new_sstable(table, expected, IoClass.COMPACTION)
+            return await store.new_sstable(job.table, expected, IoClass.COMPACTION)
 
         expected = sum(file.statistics.partitions for file in files)
-        outputs = Outputs(choice, create, expected, sum(file.file_bytes for file in files))
+        outputs = Outputs(job.choice, create, expected, job.bytes_total)
         try:
-            if await self._merge(table, files, outputs, wall_s, merged):
+            if await self._merge(job, outputs):
                 return await outputs.finish()
         except Exception:
             await store.retire(await outputs.abandon())
@@ -210,25 +304,23 @@ class Compactor:
         await store.retire(await outputs.abandon())
         return None
 
-    async def _merge(
-        self,
-        table: Table,
-        files: list[SSTable],
-        outputs: Outputs,
-        wall_s: int,
-        merged: Counter[int],
-    ) -> bool:
-        layout = table.layout
-        scans = [
-            Scan(file, (b"", NO_KEY), self._store.load_for_compaction, READ_AHEAD_BYTES)
-            for file in files
-        ]
+    async def _merge(self, job: _Job, outputs: Outputs) -> bool:
+        table, wall_s = job.table, job.wall_s
+
+        async def load(fetch: Fetch) -> list[Parsed]:
+            job.bytes_done += fetch.bytes
+            return await self._store.load_for_compaction(fetch)
+
+        scans = [Scan(file, (b"", NO_KEY), load, READ_AHEAD_BYTES) for file in job.files]
         for scan in scans:
             await scan.begin(b"")
         purge = Purge(
-            wall_s, wall_s - layout.gc_grace_s, table.existing, table.purgeable_before(files)
+            wall_s,
+            wall_s - table.layout.gc_grace_s,
+            table.existing,
+            table.purgeable_before(job.files),
         )
-        return await rewrite_scans(scans, purge, outputs, lambda: self._is_stopping, merged)
+        return await rewrite_scans(scans, purge, outputs, lambda: self._is_stopping, job.merged)
 
     async def _replace(
         self, table: Table, files: list[SSTable], added: list[SSTable], level: int, epoch: int
@@ -262,26 +354,18 @@ class Compactor:
         for file in added:
             file.level = level
 
-    def _note(
-        self,
-        table: Table,
-        files: list[SSTable],
-        added: list[SSTable],
-        level: int,
-        wall_s: int,
-        merged: Counter[int],
-    ) -> None:
+    def _note(self, job: _Job, added: list[SSTable]) -> None:
         self.history.append(
             CompactionRecord(
                 self.compactions,
-                table.layout.table_id,
-                table.layout.name,
-                max(wall_s, self._store.wall_s),
-                sum(file.file_bytes for file in files),
+                job.table.layout.table_id,
+                job.table.layout.name,
+                max(job.wall_s, self._store.wall_s),
+                job.bytes_total,
                 sum(file.file_bytes for file in added),
-                len(files),
+                len(job.files),
                 len(added),
-                level,
-                tuple(sorted(merged.items())),
+                job.choice.level,
+                tuple(sorted(job.merged.items())),
             )
         )

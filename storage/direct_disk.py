@@ -19,7 +19,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from storage.disk import Bytes, OpenMode
+from storage.disk import Bytes, OpenMode, Space
 from storage.errors import DirectoryLocked, DiskError, IoUringRefused, disk_error
 from storage.io_call import Descriptor
 from storage.io_threads import IoThreads
@@ -175,6 +175,14 @@ class DirectDisk:
         await self._calls.make(
             "sync_directory", path, lambda: self._maker.sync_directory(directory)
         )
+
+    def space(self, path: str) -> Space:
+        """Give the size of the volume, and what of it is free for those who are not root."""
+        try:
+            found = os.statvfs(path)
+        except OSError as failure:
+            raise _typed(failure, "space", path) from failure
+        return Space(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 
     async def lock(self, directory: str) -> "DirectLock":
         """Take a directory; the kernel gives it back when the process ends, however it ends."""

@@ -18,6 +18,8 @@ What holds for all of them:
 from enum import Enum
 from typing import Protocol
 
+from storage.values import value_class
+
 Bytes = bytes | bytearray | memoryview
 """What may be written."""
 
@@ -36,6 +38,18 @@ class OpenMode(Enum):
 
     LOG = "log"
     """A new or an existing file, through the page cache; `append_now` overwrites from offset 0."""
+
+
+@value_class
+class Space:
+    """How large a volume is, and how much of it is free for us."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+ENDLESS = Space(1 << 62, 1 << 62)
+"""Of a volume that has no end of its own."""
 
 
 class File(Protocol):
@@ -98,6 +112,9 @@ class Disk(Protocol):
 
     async def sync_directory(self, path: str) -> None:
         """Make the creates, renames and removes in a directory durable."""
+
+    def space(self, path: str) -> Space:
+        """Give the size of the volume on which an existing directory lies; it does not wait."""
 
     async def lock(self, directory: str) -> Lock:
         """Take an existing directory for this process alone, or raise `DirectoryLocked`."""

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from storage.block_cache import BlockCache
 from storage.budget import Budget
 from storage.commitlog import CommitLog, CommitLogConfig
-from storage.compactor import CompactionRecord, Compactor
+from storage.compactor import CompactionProgress, CompactionRecord, Compactor
 from storage.disk import Disk
 from storage.eager import start
 from storage.errors import Overloaded, UnknownTable
@@ -29,6 +29,7 @@ from storage.mutation import Mutation
 from storage.points import NO_POINTS, Points
 from storage.read import key_bounds, read_partition, read_range
 from storage.recovery import RecoveryReport, recover
+from storage.room import Marks, Room
 from storage.slice import Page, Slice
 from storage.sstable.reader import SSTable
 from storage.store import Memory, Store
@@ -65,6 +66,8 @@ class EngineConfig:
     """What they move together."""
 
     commitlog: CommitLogConfig = field(default_factory=CommitLogConfig)
+    marks: Marks = field(default_factory=Marks)
+    """When the disk counts as nearly full."""
 
 
 class Listener(Protocol):
@@ -76,6 +79,9 @@ class Listener(Protocol):
     def has_failed(self, error: BaseException) -> None:
         """Storage can promise nothing any more; the shard must stop."""
 
+    def tell(self, message: str) -> None:
+        """Something happened that an operator should know."""
+
 
 class SilentListener:
     """Wants to know nothing."""
@@ -84,6 +90,9 @@ class SilentListener:
         """See `Listener`."""
 
     def has_failed(self, error: BaseException) -> None:
+        """See `Listener`."""
+
+    def tell(self, message: str) -> None:
         """See `Listener`."""
 
 
@@ -115,6 +124,7 @@ class EngineStatistics:
     log_bytes: int
     log_syncs: int
     io: tuple[IoClassStatistics, ...]
+    compactions_running: tuple[CompactionProgress, ...] = ()
     compaction_history: tuple[CompactionRecord, ...] = ()
     """The last compactions that are over, oldest first."""
 
@@ -153,6 +163,7 @@ class Engine:
             self._listener.has_failed,
             self._io,
         )
+        self._room = Room(disk, directory, self._config.marks, self._listener.tell)
         self._store = Store(
             disk,
             self._io,
@@ -161,6 +172,7 @@ class Engine:
             Manifest(disk, directory, points, self._listener.has_failed),
             self._cache,
             self._memory,
+            self._room,
             random or Random(shard),
             points,
         )
@@ -179,6 +191,7 @@ class Engine:
         """Take the directory, find the tables' files, replay the log; then requests may come."""
         await self._store.disk.make_directory(f"{self._directory}/commitlog")
         self._lock = await self._store.disk.lock(self._directory)
+        self._room.look()
         return await recover(self._store, self._tables, layouts)
 
     async def stop(self, flush: bool = True) -> None:
@@ -205,6 +218,8 @@ class Engine:
         if table is None:
             raise UnknownTable(mutation.table_id)
         memory, log = self._memory, self._log
+        if self._room.is_refusing:
+            raise self._room.refusal()
         if memory.used >= memory.limit:
             return self._wait_for_room([mutation])
         position = log.append(mutation.table_id, mutation.data)
@@ -218,6 +233,8 @@ class Engine:
         tables = [self._get_table(mutation.table_id) for mutation in mutations]
         if not tables:
             return None
+        if self._room.is_refusing:
+            raise self._room.refusal()
         if self._memory.used >= self._memory.limit:
             return self._wait_for_room(mutations)
         position = self._store.append_all(mutations)
@@ -269,6 +286,7 @@ class Engine:
 
     def tick(self, now: float) -> None:
         """Let time pass for the commit log; raises `CommitLogFailed`."""
+        self._room.look()
         self._log.tick(now)
 
     def background(self, wall_s: int) -> list[Coroutine[Any, Any, None]]:
@@ -333,6 +351,7 @@ class Engine:
             self._log.bytes_used,
             self._log.syncs,
             self._io.statistics(),
+            self._compactor.progress(),
             tuple(self._compactor.history),
         )
 

@@ -32,6 +32,10 @@ class OverBudget(Overloaded):
         self.limit = limit
 
 
+class DiskNearlyFull(Overloaded):
+    """Writes are refused before the disk is full, so that what was accepted finds its place."""
+
+
 class DiskError(StorageError):
     """The file layer refused a call; `errno` is the system's number for the reason."""
 

@@ -8,7 +8,7 @@ as on a real disk.
 import errno
 from posixpath import dirname, normpath
 
-from storage.disk import Bytes, OpenMode
+from storage.disk import ENDLESS, Bytes, OpenMode, Space
 from storage.errors import DirectoryLocked, FileAlreadyExists, FileMissing, disk_error
 
 
@@ -85,6 +85,11 @@ class MemoryDisk:
     async def sync_directory(self, path: str) -> None:
         """Nothing outlives the process, so there is nothing to make durable."""
         self._get_directory("sync_directory", path)
+
+    def space(self, path: str) -> Space:
+        """Memory is counted elsewhere."""
+        self._get_directory("space", path)
+        return ENDLESS
 
     async def lock(self, directory: str) -> "MemoryLock":
         """Take a directory; only this disk's other users can hold it."""

@@ -15,6 +15,7 @@ from storage.manifest import LiveSSTable, Manifest
 from storage.memtable import Memtable
 from storage.mutation import Mutation
 from storage.points import Points
+from storage.room import Room
 from storage.sstable.output import SSTableOutput, Turns
 from storage.sstable.reader import Fetch, Parsed, SSTable
 from storage.table import Table
@@ -43,6 +44,7 @@ class Store:
         "manifest",
         "memory",
         "points",
+        "room",
         "wall_s",
     )
 
@@ -55,6 +57,7 @@ class Store:
         manifest: Manifest,
         cache: BlockCache,
         memory: Memory,
+        room: Room,
         random: Random,
         points: Points,
     ) -> None:
@@ -65,6 +68,7 @@ class Store:
         self.manifest = manifest
         self.cache = cache
         self.memory = memory
+        self.room = room
         self.points = points
         self._random = random
         self.wall_s = 0

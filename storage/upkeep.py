@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
+from storage.errors import DiskFull
 from storage.flush import write_memtable
 from storage.store import Store
 from storage.table import Table
@@ -74,6 +75,9 @@ class Upkeep:
                 if table is None:
                     return
                 await self.flush(table)
+        except DiskFull:
+            self._store.room.refuse()
+            raise
         finally:
             self._is_flushing = False
 

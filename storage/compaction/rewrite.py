@@ -6,7 +6,6 @@ merge, which knows tombstones, static rows, and partitions larger than a block.
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from storage.compaction.outputs import Outputs
@@ -17,6 +16,7 @@ from storage.sstable import splice
 from storage.sstable.output import SSTableOutput
 from storage.sstable.runs import Scan
 from storage.sstable.splice import Splice
+from storage.values import value_class
 
 RUN_BYTES: Final = 16 * 1024
 """What is done between two looks at the pace."""
@@ -25,7 +25,7 @@ PARTITION_STEPS: Final = 8
 """What a partition costs that goes through the whole merge, beside its rows."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_class
 class Purge:
     """What a compaction may leave out."""
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from posixpath import dirname, normpath
 from random import Random
 
-from storage.disk import Bytes, OpenMode
+from storage.disk import ENDLESS, Bytes, OpenMode, Space
 from storage.errors import DirectoryLocked, DiskError, FileAlreadyExists, FileMissing, disk_error
 
 SECTOR_BYTES = 512
@@ -258,6 +258,12 @@ class SimulatedDisk:
             else:
                 kept.append(change)
         self._changes = kept
+
+    def space(self, path: str) -> Space:
+        """Give how much fits on the disk, and how much more."""
+        self._get_directory("space", path)
+        full = self.faults.bytes_max
+        return Space(full, max(0, full - self.bytes_used)) if full else ENDLESS
 
     async def lock(self, directory: str) -> "SimulatedLock":
         """Take a directory."""

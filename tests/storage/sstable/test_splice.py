@@ -102,7 +102,7 @@ async def flushed(memtable: Memtable, output: SSTableOutput, spliced: bool) -> S
             await put(memtable, quick.key or b"", merge, output)
     for key in [] if spliced else memtable.keys():
         await put(memtable, key, merge, output)
-    assert not spliced or others < len(memtable) * 3 / 4, "many partitions are spliced"
+    assert not spliced or others < len(memtable), "some partitions are spliced"
     return await output.finish()
 
 
