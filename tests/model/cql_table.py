@@ -8,7 +8,7 @@ code it judges but the token of a partition key.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +84,10 @@ class Column:
         return b"".join(sized(None if part is None else part) for part in udt_parts(value))
 
     def elements(self, value: Any) -> dict[Any, bytes]:
-        """The cells of a collection: their places in the order of the type, and their bytes."""
+        """The cells of a collection: their places in the order of the type, and their bytes.
+
+        Not of a list, whose places are in the order in which they were made; see `CqlTable`.
+        """
         if self.type == "set":
             return {item.encode(): b"" for item in value}
         if self.type == "map":
@@ -175,6 +178,9 @@ class CqlTable:
 
     columns: tuple[Column, ...]
     partitions: dict[Key, Partition] = field(default_factory=dict)
+    list_start: int = 0
+    list_end: int = 0
+    """The places of list elements that were made lie between them, newer ones further outside."""
 
     def of_kind(self, kind: str) -> list[Column]:
         """The columns of a kind, in their order."""
@@ -201,14 +207,37 @@ class CqlTable:
         row.cells.setdefault((column.name, place), []).append(cell)
 
     def assign(self, row: Row, column: Column, value: Any, ts: int, expiry: int) -> None:
-        """SET column = value, for any column but a list."""
+        """SET column = value."""
         if not column.is_multicell:
             data = None if value is None else column.pack(value)
             self.put(row, column, None, Cell(ts, data, 0 if data is None else expiry))
             return
         self.empty(row, column, ts - 1)
-        for place, data in column.elements(value or {}).items():
+        cells = (
+            self.appended(value or []) if column.type == "list" else column.elements(value or {})
+        )
+        for place, data in cells.items():
             self.put(row, column, place, Cell(ts, data, expiry))
+
+    def appended(self, items: Sequence[int]) -> dict[int, bytes]:
+        """The cells of new elements behind all others of any list."""
+        first, self.list_end = self.list_end, self.list_end + len(items)
+        return {first + n: PACK["int"](item) for n, item in enumerate(items)}
+
+    def prepended(self, items: Sequence[int]) -> dict[int, bytes]:
+        """The cells of new elements before all others."""
+        self.list_start -= len(items)
+        return {self.list_start + n: PACK["int"](item) for n, item in enumerate(items)}
+
+    def live_cells(
+        self, key: Key, clustering: Key | None, column: Column, now: int
+    ) -> dict[Any, bytes]:
+        """What lives of a collection, by place in their order; None is the static row."""
+        partition = self.partition(key)
+        row = partition.static if clustering is None else partition.rows.get(clustering, Row())
+        gone = [d.ts for d in partition.deletions if _reaches(d, clustering)]
+        live = _live(row, column, max(gone, default=NEVER), now)
+        return {place: live[place] for place in sorted(live)}
 
     def empty(self, row: Row, column: Column, ts: int) -> None:
         """The cells of a collection up to `ts` are gone."""
@@ -279,16 +308,27 @@ class CqlTable:
     def _cells(self, row: Row, kind: str, gone: int, now: int) -> Shown:
         shown: Shown = {}
         for column in self.of_kind(kind):
-            live: dict[Any, bytes] = {}
-            until = max(gone, row.emptied.get(column.name, NEVER))
-            for (name, place), cells in row.cells.items():
-                candidates = [cell for cell in cells if cell.ts > until]
-                if name == column.name and candidates:
-                    best = max(candidates, key=lambda cell: cell.strength)
-                    if best.value is not None and not 0 < best.expiry <= now:
-                        live[place] = best.value
+            live = _live(row, column, gone, now)
             shown[column.name] = column.joined(live) if column.is_multicell else live.get(None)
         return shown
+
+
+def _reaches(deletion: Deletion, clustering: Key | None) -> bool:
+    """Whether a deletion covers a row; None is the static one."""
+    return deletion.is_partition if clustering is None else deletion.covers(clustering)
+
+
+def _live(row: Row, column: Column, gone: int, now: int) -> dict[Any, bytes]:
+    """The cells of a column that win and live, by place."""
+    live: dict[Any, bytes] = {}
+    until = max(gone, row.emptied.get(column.name, NEVER))
+    for (name, place), cells in row.cells.items():
+        candidates = [cell for cell in cells if cell.ts > until]
+        if name == column.name and candidates:
+            best = max(candidates, key=lambda cell: cell.strength)
+            if best.value is not None and not 0 < best.expiry <= now:
+                live[place] = best.value
+    return live
 
 
 @dataclass(frozen=True)

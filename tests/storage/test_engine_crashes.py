@@ -1,7 +1,7 @@
 """The engine when the machine stops at any call to its disk: what was promised is there again."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from storage.commitlog import CommitLogConfig, SyncMode
+from storage.compaction import leveled
+from storage.compaction.strategies import Pairs, strategy_of
 from storage.engine import Engine, EngineConfig
 from storage.layout import Layout
 from storage.mutation import Mutation, MutationBuilder
@@ -44,6 +46,9 @@ class History:
     must_be_gone: dict[bytes, int] = field(default_factory=dict)
     """Writes of a table below this one were removed for good."""
 
+    files_max: int = 0
+    """The most files that one compaction has written."""
+
     def check(self, found: set[int], *, power_cut: bool) -> None:
         """A prefix of what was written that holds everything promised, and nothing removed."""
         assert all(number < self.begun for number in found), "nothing from nowhere"
@@ -62,9 +67,16 @@ def table_of(number: int) -> bytes:
     return TABLES[(0, 1, 0, 2, 0)[number % 5]]
 
 
-def layout_of(table_id: bytes) -> Layout:
+def layout_of(table_id: bytes, compaction: Pairs = ()) -> Layout:
     return Layout(
-        table_id, table_id[:1].decode(), frozenset({1}), True, False, chunk_bytes=200, gc_grace_s=0
+        table_id,
+        table_id[:1].decode(),
+        frozenset({1}),
+        True,
+        False,
+        chunk_bytes=200,
+        gc_grace_s=0,
+        compaction=compaction,
     )
 
 
@@ -72,14 +84,15 @@ def mutation_of(number: int) -> Mutation:
     row = RowBuilder()
     row.begin(number + 1, True)
     row.cell(1, number + 1, b"%d" % number + b"x" * (number * 37 % 120))
-    builder = MutationBuilder(table_of(number), b"%08d" % (number % 7))
+    # Keys all over the ring, so that every strategy finds places to cut files.
+    builder = MutationBuilder(table_of(number), b"%c%07d" % (number % 7 * 36, number % 7))
     builder.row(b"c%06d" % number, row.finish())
     return builder.finish()
 
 
-async def opened(disk: SimulatedDisk) -> Engine:
+async def opened(disk: SimulatedDisk, compaction: Pairs = ()) -> Engine:
     engine = Engine(disk, "/shard-0", 0, CONFIG)
-    report = await engine.open([layout_of(table_id) for table_id in TABLES])
+    report = await engine.open([layout_of(table_id, compaction) for table_id in TABLES])
     assert not report.damaged
     return engine
 
@@ -116,9 +129,9 @@ async def write(engine: Engine, history: History, count: int) -> None:
     history.written = history.begun
 
 
-async def work(disk: SimulatedDisk, history: History) -> None:
+async def work(disk: SimulatedDisk, history: History, compaction: Pairs = ()) -> None:
     """Write, flush, compact, truncate and drop; several log segments come and go."""
-    engine = await opened(disk)
+    engine = await opened(disk, compaction)
     for turn in range(TURNS):
         await write(engine, history, 6)
         if turn % 6 == 2:
@@ -137,24 +150,65 @@ async def work(disk: SimulatedDisk, history: History) -> None:
             await engine.flush(DROPPED)
             history.may_be_gone[DROPPED] = 1 << 30
             await engine.drop_table(DROPPED)
-            engine.set_layout(layout_of(DROPPED))
+            engine.set_layout(layout_of(DROPPED, compaction))
         engine.tick(float(turn))
         for job in engine.background(turn):
             await job
         engine.check()
+        history.files_max = max(history.files_max, files_of_newest_compaction(engine))
     await engine.stop()
     history.synced = history.written
 
 
-QUICK_STEP = 9
-"""Each quick run stops at every ninth call, the seed says with which it begins."""
+def files_of_newest_compaction(engine: Engine) -> int:
+    history = engine.statistics().compaction_history
+    return history[-1].files_out if history else 0
+
+
+QUICK_STEP = 41
+"""Each quick run stops at every so manieth call, the seed says with which it begins."""
+
+STRATEGIES: dict[str, tuple[Pairs, int]] = {
+    "SizeTieredCompactionStrategy": ((("min_threshold", "2"),), 1),
+    "LeveledCompactionStrategy": ((("sstable_size_in_mb", "1"), ("fanout_size", "2")), 2),
+    "TimeWindowCompactionStrategy": (
+        (
+            ("compaction_window_unit", "MINUTES"),
+            ("timestamp_resolution", "SECONDS"),
+            ("min_threshold", "2"),
+        ),
+        1,
+    ),
+    "UnifiedCompactionStrategy": (
+        (
+            ("scaling_parameters", "L4"),
+            ("min_sstable_size", "0B"),
+            ("flush_size_override", "4KiB"),
+        ),
+        3,
+    ),
+}
+"""Options by class, and how many files a compaction must have written at once."""
+
+
+@pytest.fixture
+def small_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a leveled table calls a megabyte is a kilobyte."""
+    strategy_of.cache_clear()
+    monkeypatch.setattr(leveled, "MIB", 1024)
+    yield
+    strategy_of.cache_clear()
 
 
 @pytest.mark.parametrize("power_cut", [False, True])
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.usefixtures("small_files")
 def test_a_crash_at_any_call_loses_nothing_promised(
-    seed: int, power_cut: bool, request: pytest.FixtureRequest
+    seed: int, strategy: str, power_cut: bool, request: pytest.FixtureRequest
 ) -> None:
     step = 1 if request.config.getoption("--long") else QUICK_STEP
+    options, files_min = STRATEGIES[strategy]
+    compaction = (("class", strategy), *options)
 
     async def test() -> None:
         random = Random(seed)
@@ -162,7 +216,7 @@ def test_a_crash_at_any_call_loses_nothing_promised(
 
         def scenario(disk: SimulatedDisk) -> Coroutine[Any, Any, None]:
             histories.append(History())
-            return work(disk, histories[-1])
+            return work(disk, histories[-1], compaction)
 
         crashes = 0
         async for dead in crash_at_every_call(random, scenario, 1 + seed % step, step):
@@ -170,16 +224,17 @@ def test_a_crash_at_any_call_loses_nothing_promised(
             # The next process dies too, somewhere in its recovery or not at all.
             faults = Faults(crash_at=random.randint(1, 60))
             second = dead.restart(power_cut=power_cut, faults=faults)
-            await run_until_crash(second, _open_and_stop(second))
+            await run_until_crash(second, _open_and_stop(second, compaction))
             disk = second.restart(power_cut=power_cut)
-            engine = await opened(disk)
+            engine = await opened(disk, compaction)
             histories[-1].check(await numbers_in(engine), power_cut=power_cut)
             await engine.stop()
         assert crashes > 200 // step
+        assert histories[-1].files_max >= files_min, "the last run went to its end"
 
     asyncio.run(test())
 
 
-async def _open_and_stop(disk: SimulatedDisk) -> None:
-    engine = await opened(disk)
+async def _open_and_stop(disk: SimulatedDisk, compaction: Pairs) -> None:
+    engine = await opened(disk, compaction)
     await engine.stop()
