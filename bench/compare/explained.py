@@ -253,8 +253,8 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     Explanation(
         "the last page",
         "the page with the last row says that it is the last where Cassandra sends an empty one "
-        "behind it (GROUP BY, ALLOW FILTERING)",
-        statement="paging:4[123] @page 1",
+        "behind it (GROUP BY, ALLOW FILTERING, DESCRIBE)",
+        statement=r"(paging:4[123]|system_tables:5[34]) @page [12]",
         difference="answers: ",
     ),
     # ------------------------------------------------------------ the system's tables
@@ -277,7 +277,7 @@ EXPLANATIONS: tuple[Explanation, ...] = (
     ),
     Explanation(
         "DESCRIBE CLUSTER",
-        "names the configured snitch, and lists no ranges",
+        "names the configured snitch, and the ranges are each server's own",
         statement="DESCRIBE CLUSTER",
     ),
     Explanation(
