@@ -150,11 +150,11 @@ class Batchlog:
     async def settle(self, deadline: float) -> None:
         """Finish every entry that nobody is busy with, so that none of them is ever sent again.
 
-        Raises `ReplicaFailed` if that cannot be done.
+        Raises `ReplicaFailed` if that cannot be done, and once for an entry that is damaged.
         """
         async with self._turn:
             self._resume = b""
-            while await self._replay_some(deadline):
+            while await translated(self._replay_some(deadline)):
                 pass
             await self._remove_applied(deadline)
             if self._replay_at is not None or self._applied:
@@ -174,12 +174,13 @@ class Batchlog:
             if is_late:
                 break
             self._resume = partition.key
-            if partition.key in self._running | self._damaged or not partition.rows:
+            key, rows = partition.key, partition.rows
+            if key in self._running or key in self._damaged or not rows:
                 continue
             try:
-                await self._replay_entry(partition.key, partition.rows[0], deadline)
+                await self._replay_entry(key, rows[0], deadline)
             except CorruptData as error:
-                self._damaged.add(partition.key)
+                self._damaged.add(key)
                 damage = damage or error
             except (ClusterError, StorageError):
                 self._is_complete = False
