@@ -87,6 +87,8 @@ class Coordinator:
             self._server.admit,
             random,
         )
+        self.before_truncate: Callable[[bytes, str, float], Awaitable[None]] | None = None
+        """Awaited with a table's id, its name and the deadline before its rows are removed."""
 
     def serve(self) -> None:
         """Answer siblings from now on, if we were built before storage was open."""
@@ -216,12 +218,18 @@ class Coordinator:
         alive = sum(replica.is_alive for replica in self._replicas)
         if alive < len(self._replicas):
             raise Unavailable(Consistency.ALL, len(self._replicas), alive)
+        if self.before_truncate is not None:
+            await self.before_truncate(table_id, name, deadline)
         try:
             # A logged batch that was answered before must not be sent again afterwards.
-            await _on_all(self._replicas, lambda replica: replica.settle_batches(deadline))
+            await self.settle_batches(deadline)
             await _on_all(self._replicas, lambda replica: replica.truncate(table_id, deadline))
         except ClusterError as fault:
             raise TruncateFailed(f"{name}: {fault}") from fault
+
+    async def settle_batches(self, deadline: float) -> None:
+        """Let no logged batch be sent again that was answered before now, on any shard."""
+        await _on_all(self._replicas, lambda replica: replica.settle_batches(deadline))
 
     @property
     def are_batches_due(self) -> bool:

@@ -6,6 +6,7 @@ import argparse
 import gc
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from node.config import ConfigError, build_config, parse_setting
@@ -15,10 +16,18 @@ if TYPE_CHECKING:
 
 VERSION = "0.1.0"
 EXIT_USAGE = 2
+TOOLS = {
+    "snapshot": "take, list, clear and restore snapshots",
+}
+"""Commands of rooms in node/tool, which are loaded when they are asked for."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one command; returns the process's exit code."""
+    if arguments and arguments[0] in TOOLS:
+        tool = import_module(f"node.tool.{arguments[0]}")
+        code: int = tool.main(arguments[1:])
+        return code
     options = _parser().parse_args(arguments)
     if options.command is None:
         _parser().print_help()
@@ -38,6 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pythia {VERSION}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     start = commands.add_parser("start", help="run a node until SIGTERM or Ctrl-C")
+    for name, purpose in TOOLS.items():
+        commands.add_parser(name, help=purpose)  # Each reads its options by itself.
     add = start.add_argument
     add(
         "--dir",

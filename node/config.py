@@ -78,6 +78,8 @@ class Config:
     native_transport_max_connections: int = 10_000
     batch_size_warn_bytes: int = 5 * KIB
     batch_size_fail_bytes: int = 50 * KIB
+    auto_snapshot: bool = True
+    auto_snapshot_ttl_s: float | None = None
     log_level: str = "info"
     warnings: tuple[str, ...] = field(default=())
 
@@ -135,18 +137,29 @@ def _size(low: int, high: int = 1 << 50) -> Callable[[str, object], object]:
     return parse
 
 
-def _duration(default_unit: str, low_s: float = 0.0) -> Callable[[str, object], object]:
-    def parse(key: str, value: object) -> object:
-        found = _NUMBER_WITH_UNIT.match(str(value))
-        unit = (found.group(2).lower() or default_unit) if found else ""
-        if found is None or isinstance(value, bool) or unit not in _DURATIONS:
-            raise ConfigError(key, value, "a duration such as 500ms or 10s is expected")
-        seconds = float(found.group(1)) * _DURATIONS[unit]
-        if seconds < low_s:
-            raise ConfigError(key, value, f"at least {low_s} s is expected")
-        return seconds
+def parse_duration(key: str, value: object, low_s: float, default_unit: str = "s") -> float:
+    """Seconds of `500ms`, `7d`; a bare number is of the default unit."""
+    found = _NUMBER_WITH_UNIT.match(str(value))
+    unit = (found.group(2).lower() or default_unit) if found else ""
+    if found is None or isinstance(value, bool) or unit not in _DURATIONS:
+        raise ConfigError(key, value, "a duration such as 500ms or 10s is expected")
+    seconds = float(found.group(1)) * _DURATIONS[unit]
+    if seconds < low_s:
+        raise ConfigError(key, value, f"at least {low_s} s is expected")
+    return seconds
 
-    return parse
+
+def _duration(default_unit: str, low_s: float = 0.0) -> Callable[[str, object], object]:
+    return lambda key, value: parse_duration(key, value, low_s, default_unit)
+
+
+def _boolean(key: str, value: object) -> object:
+    words = {"true": True, "false": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    if not isinstance(value, bool):
+        raise ConfigError(key, value, "true or false is expected")
+    return value
 
 
 def _tokens(key: str, value: object) -> tuple[int, ...]:
@@ -215,6 +228,8 @@ _SETTINGS: Mapping[str, _Setting] = {
     ),
     "batch_size_warn_threshold": _Setting("batch_size_warn_bytes", _size(0)),
     "batch_size_fail_threshold": _Setting("batch_size_fail_bytes", _size(0)),
+    "auto_snapshot": _Setting("auto_snapshot", _boolean),
+    "auto_snapshot_ttl": _Setting("auto_snapshot_ttl_s", _duration("s", 60.0)),
     "log_level": _Setting("log_level", _choice("debug", "info", "warning", "error")),
 }
 

@@ -1,4 +1,4 @@
-"""Rows about the whole node which each shard knows a part of: its clients, sizes and compactions.
+"""Rows about the whole node which each shard knows a part of: clients, sizes, compactions.
 
 A read of such a table refreshes the facts first; then the rows are made of them.
 """
@@ -10,11 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from cql.system.facts import ClientFacts, CompactionFacts, SizeEstimate
+from cql.system.facts import ClientFacts, CompactionFacts, SizeEstimate, SnapshotFacts
 
 if TYPE_CHECKING:
     from node.clients import Client
     from node.shard_facts import Fact, ShardFacts
+    from node.snapshot_files import SnapshotFiles
     from storage.engine import Engine
 
 CLIENTS: Final = "clients"
@@ -36,8 +37,11 @@ class NodeWideFacts:
         engine: Engine,
         clients: Callable[[], Iterable[Client]],
         shard: int,
+        snapshots: SnapshotFiles,
     ) -> None:
         self._facts = facts
+        self._snapshot_files = snapshots
+        self._snapshots: list[SnapshotFacts] = []
         self._latest: dict[str, list[Fact]] = {}
         facts.provide(CLIENTS, lambda: map(_client_fact, clients()))
         facts.provide(SIZES, lambda: _size_facts(engine))
@@ -50,6 +54,7 @@ class NodeWideFacts:
             ("system", "size_estimates"): partial(self._refresh, SIZES),
             ("system", "table_estimates"): partial(self._refresh, SIZES),
             ("system", "compaction_history"): partial(self._refresh, COMPACTIONS),
+            ("system_views", "snapshots"): self._refresh_snapshots,
         }
 
     def clients(self) -> Iterable[ClientFacts]:
@@ -85,6 +90,26 @@ class NodeWideFacts:
                 bytes_out,
                 tuple((files, partitions) for files, partitions in merged),
             )
+
+    def snapshots(self) -> Iterable[SnapshotFacts]:
+        """The tables of all snapshots, which any shard can read."""
+        return self._snapshots
+
+    async def _refresh_snapshots(self) -> None:
+        files = self._snapshot_files
+        self._snapshots = [
+            SnapshotFacts(
+                snapshot.tag,
+                table.keyspace,
+                table.name,
+                snapshot.created_ms,
+                snapshot.expires_ms,
+                table.bytes,
+                files.own_bytes(snapshot, table),
+            )
+            for snapshot in await files.all()
+            for table in snapshot.tables
+        ]
 
     async def _refresh(self, kind: str) -> None:
         self._latest[kind] = await self._facts.gather(kind)

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cluster.errors import ClusterError
 from cluster.schema_sync import LOG_SHARD, Replicator
 from cql import errors
 from cql.ddl import execute_ddl
 from cql.ddl_common import DdlEnvironment
 from cql.parser.grammar import parse
 from cql.results import Result, SchemaChange, Void
-from cql.schema import Schema, SchemaHolder, decode_ops, encode_ops, layout_of
+from cql.schema import Op, Schema, SchemaHolder, decode_ops, encode_ops, layout_of, put_type
+from node.snapshot_files import SnapshotError
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from cluster.schema_log import Entry, SchemaLog
     from cluster.transport import Siblings
     from cql.moment import Moment
+    from cql.schema import Table
     from storage.layout import Layout
 
 KIND_STATEMENT: Final = 64
@@ -136,6 +139,8 @@ class SchemaService:
         self._next_timestamp_us = next_timestamp_us
         self._has_failed = has_failed
         self._turn = asyncio.Lock()
+        self.before_drop: Callable[[Sequence[Table]], Awaitable[None]] | None = None
+        """Awaited before a statement drops tables; without it, or when it ends, they go."""
         if self._is_owner:
             siblings.register(KIND_STATEMENT, self._answer_statement)
 
@@ -154,6 +159,7 @@ class SchemaService:
             outcome = execute_ddl(statement, self._holder.current, keyspace, environment)  # type: ignore[arg-type]
             if not outcome.ops:
                 return Void(warnings=outcome.warnings)
+            await self._keep_rows_of_dropped(outcome.ops)
             await self._keep(_encode_entry(outcome.change, encode_ops(outcome.ops)))
         change = outcome.change
         if change is None:
@@ -166,6 +172,30 @@ class SchemaService:
             change.argument_types,
             warnings=outcome.warnings,
         )
+
+    async def bring_back(self, ops: Sequence[Op]) -> None:
+        """Make the keyspaces, types and tables which these operations make and which are not there.
+
+        On shard 0. Raises InvalidRequest if a type or a table is there which is another.
+        """
+        async with self._turn:
+            for op in ops:
+                change = missing_element(self._holder.current, op)
+                if change is not None:
+                    await self._keep(_encode_entry(change, encode_ops([op])))
+
+    async def _keep_rows_of_dropped(self, ops: Sequence[Op]) -> None:
+        if self.before_drop is None or not any(op["do"].startswith("drop ") for op in ops):
+            return
+        before = self._holder.current
+        kept = {table.id for table in before.apply(ops).tables()}
+        dropped = [table for table in before.tables() if table.id not in kept]
+        try:
+            await self.before_drop(dropped)
+        except (SnapshotError, StorageError, ClusterError) as error:
+            raise errors.ServerError(
+                f"Nothing was dropped, no snapshot was taken: {error}"
+            ) from None
 
     async def _keep(self, entry: bytes) -> None:
         """Make an entry durable and let all obey it; after a failed sync the shard must stop."""
@@ -189,6 +219,30 @@ class SchemaService:
             return _encode_result(await self._decide(text, keyspace))
         except errors.CqlError as error:
             return _encode_error(error)
+
+
+def missing_element(schema: Schema, op: Op) -> SchemaChange | None:
+    """What an operation that makes something would make; None if that is there already."""
+    name = op["name"]
+    if op["do"] == "put keyspace":
+        if name in schema.keyspaces:
+            return None
+        return SchemaChange("CREATED", "KEYSPACE", name)
+    keyspace = op["keyspace"]
+    if op["do"] == "put type":
+        present = schema.find_type(keyspace, name)
+        if present is None:
+            return SchemaChange("CREATED", "TYPE", keyspace, name)
+        if put_type(present)["fields"][: len(op["fields"])] != op["fields"]:
+            raise errors.InvalidRequest(f"type {keyspace}.{name} has other fields now")
+        return None
+    assert op["do"] == "put table", "only what makes something can be missing"
+    table = schema.find_table(keyspace, name)
+    if table is None:
+        return SchemaChange("CREATED", "TABLE", keyspace, name)
+    if str(table.id) != op["id"]:
+        raise errors.InvalidRequest(f"table {keyspace}.{name} is another one now")
+    return None
 
 
 def _encode_entry(change: SchemaChange | None, ops: bytes) -> bytes:

@@ -33,6 +33,7 @@ from node.dispatch import Dispatch
 from node.node_wide_facts import NodeWideFacts
 from node.schema_service import SchemaFollower, SchemaService
 from node.shard_facts import ShardFacts
+from node.snapshots import SnapshotPolicy, Snapshots
 from node.statement_memory import StatementMemory
 from node.statements import SharedExecutor, StatementPorts, range_ownership
 from node.supported import Seat, supported
@@ -155,10 +156,12 @@ class Shard:
         self._prepared = PreparedStatements(memory=self._memory)
         self._background = Background(world.loop, self._tick, self._due, world.has_failed)
         self.turn = Turn(world.loop.call_soon, self.engine.end_of_turn, world.has_failed)
+        self.snapshots = self._build_snapshots()
         self._is_draining = False
         self._ceiling: Ceiling | None = None
         self._replicator: Replicator | None = None
         self.clients: Clients | None = None
+        self.schema_service: SchemaService | None = None
         self._lists_shard_aware_port = world.shard_aware_port is not None
 
     @property
@@ -263,6 +266,26 @@ class Shard:
 
     # Building.
 
+    def _build_snapshots(self) -> Snapshots:
+        world, config = self._world, self._world.config
+        is_kept = config.auto_snapshot and not config.data_directory.startswith(MEMORY_SCHEME)
+        ttl_s = config.auto_snapshot_ttl_s
+        snapshots = Snapshots(
+            world.shard,
+            config.shards,
+            world.disk,
+            config.data_directory,
+            self.engine,
+            self._holder,
+            world.siblings,
+            self.coordinator.deadlines,
+            self.coordinator.settle_batches,
+            world.clock.next_timestamp_us,
+            SnapshotPolicy(is_kept, None if ttl_s is None else int(ttl_s)),
+        )
+        self.coordinator.before_truncate = snapshots.before_truncate
+        return snapshots
+
     def _build_service(self, log: SchemaLog | None) -> None:
         world, config = self._world, self._world.config
         assert self._replicator is not None, "the service proposes to the replicator"
@@ -279,6 +302,8 @@ class Shard:
             world.clock.next_timestamp_us,
             world.has_failed,
         )
+        schema.before_drop = self.snapshots.before_drop
+        self.schema_service = schema
         facts = _node_facts(world)
         others = tuple(n for n in range(config.shards) if n != world.shard)
         node_facts = NodeWideFacts(
@@ -286,6 +311,7 @@ class Shard:
             self.engine,
             self._all_clients,
             world.shard,
+            self.snapshots.files,
         )
         sources = SystemSources(
             clients=node_facts.clients,
@@ -293,6 +319,7 @@ class Shard:
             size_estimates=lambda: node_facts.size_estimates(world.identity.tokens),
             compactions=node_facts.compactions,
             prepared_statements=self._remembered,
+            snapshots=node_facts.snapshots,
         )
         tables = SystemTables(facts, self._holder, sources)
         describer = Describer(facts, range_ownership(self._holder, self._topology))
@@ -366,6 +393,9 @@ class Shard:
             due.append(self._memory.write())
         if self.coordinator.are_batches_due:
             due.append(self._finish_batches())
+        wall_s = self._world.clock.wall_s()
+        if self.snapshots.wants_look(wall_s):
+            due.append(self.snapshots.clear_expired(wall_s))
         return due
 
     async def _finish_batches(self) -> None:

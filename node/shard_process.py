@@ -17,13 +17,16 @@ from uuid import UUID
 import uvloop
 
 from cluster.messages import decode_fault, encode_fault
+from cluster.schema_sync import LOG_SHARD
 from cluster.transport import NoSiblings
 from node import log
+from node.admin import Admin
 from node.clock import Clock
 from node.links import Links
 from node.listener import default_gateway
 from node.mesh import Mesh
-from node.shard import Shard, World, open_disk
+from node.shard import MEMORY_SCHEME, Shard, World, open_disk
+from node.snapshot_commands import SnapshotCommands
 
 if TYPE_CHECKING:
     from cluster.transport import Siblings
@@ -54,6 +57,7 @@ class _Process:
         self._words: asyncio.Queue[str] = asyncio.Queue()
         self._failure: BaseException | None = None
         self._servers: list[asyncio.Server] = []
+        self._admin: Admin | None = None
         self._end_of_turn: Callable[[], None] = _nothing
 
     async def run(self) -> int:
@@ -83,9 +87,17 @@ class _Process:
             # The supervisor keeps the socket; a copy of its descriptor is the server's to close.
             copy = socket.socket(fileno=os.dup(place.fileno()))
             self._servers.append(await loop.create_server(shard.clients.accept, sock=copy))
+        directory = self._seat.config.data_directory
+        if self._seat.shard == LOG_SHARD and not directory.startswith(MEMORY_SCHEME):
+            assert shard.schema_service is not None, "the schema was opened"
+            commands = SnapshotCommands(shard.snapshots, shard.schema_service).commands()
+            self._admin = Admin(directory, commands)
+            await self._admin.start()
 
     async def _end(self, shard: Shard, links: Links | None, mesh: Mesh | None) -> None:
         """Drains, waits for the siblings to have drained, and stops."""
+        if self._admin is not None:
+            self._admin.stop()
         for server in self._servers:
             server.close()
         if shard.clients is not None:

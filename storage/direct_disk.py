@@ -1,8 +1,9 @@
 """Real files behind the Disk port: O_DIRECT where the file system has it, buffered where not.
 
 Calls that may wait for the disk are made by a `FileCalls`: `storage.io_threads`, or
-`storage.uring` if that is asked for. Only the start-up calls (`list`, `make_directory`, `lock`) and
-the log's `append_now`, which goes to the page cache, are made by the caller's thread.
+`storage.uring` if that is asked for. Only the start-up calls (`list`, `make_directory`, `lock`),
+`link`, which only snapshots make, and the log's `append_now`, which goes to the page cache, are
+made by the caller's thread.
 
 Direct I/O moves whole 4096-byte pages. Reads are widened to pages and cut again; of a write the
 whole pages go directly and a rest goes through a second, buffered descriptor, which the kernel
@@ -150,6 +151,13 @@ class DirectDisk:
         """Give a file another name, replacing what has that name."""
         names = os.fsencode(source), os.fsencode(target)
         await self._calls.make("rename", source, lambda: self._maker.rename(*names))
+
+    async def link(self, source: str, target: str) -> None:
+        """Give a file one more name."""
+        try:
+            os.link(source, target)
+        except OSError as failure:
+            raise _typed(failure, "link", source) from failure
 
     async def remove(self, path: str) -> None:
         """Remove a file or an empty directory."""

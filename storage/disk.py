@@ -7,7 +7,7 @@ Five things stand behind these ports and pass the same suite (`tests/ports`):
 What holds for all of them:
 - Paths are `/`-separated strings. `open` with a mode that writes needs the directory to exist.
 - Nothing is durable before a sync returns: the bytes of a file after `File.sync`, its name (after
-  a create, rename or remove) after `Disk.sync_directory` on the directory that holds it. Only
+  a create, rename, link or remove) after `Disk.sync_directory` on the directory that holds it. Only
   `make_directory` is durable by itself.
 - What fails raises `storage.errors.DiskError` or one of its subclasses, never a bare `OSError`.
 - After `File.sync` has failed, nobody knows what the disk holds: do not sync again, give the file
@@ -104,6 +104,12 @@ class Disk(Protocol):
     async def rename(self, source: str, target: str) -> None:
         """Give a file another name, replacing what has that name, at once for every observer."""
 
+    async def link(self, source: str, target: str) -> None:
+        """Give a file one more name; `FileAlreadyExists` if something has it.
+
+        The file lives until its last name is removed. The name is durable once the directory is.
+        """
+
     async def remove(self, path: str) -> None:
         """Remove a file or an empty directory."""
 
@@ -111,7 +117,7 @@ class Disk(Protocol):
         """Make a directory and those above it, durably; one that exists is left alone."""
 
     async def sync_directory(self, path: str) -> None:
-        """Make the creates, renames and removes in a directory durable."""
+        """Make the creates, renames, links and removes in a directory durable."""
 
     def space(self, path: str) -> Space:
         """Give the size of the volume on which an existing directory lies; it does not wait."""

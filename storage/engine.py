@@ -31,6 +31,7 @@ from storage.read import key_bounds, read_partition, read_range
 from storage.recovery import RecoveryReport, recover
 from storage.room import Marks, Room
 from storage.slice import Page, Slice
+from storage.snapshot import SnapshotFile, link_files, restore_files
 from storage.sstable.reader import SSTable
 from storage.store import Memory, Store
 from storage.table import Table
@@ -317,6 +318,19 @@ class Engine:
     async def truncate(self, table_id: bytes) -> None:
         """Remove all that was applied to a table so far; it does not come back after a crash."""
         await self._upkeep.truncate(self._get_table(table_id))
+
+    async def link_files(self, table_id: bytes, directory: str) -> list[SnapshotFile]:
+        """Give every file of a table, memory flushed, one more name in a directory; see there."""
+        table = self._get_table(table_id)
+        await self._upkeep.flush(table)
+        return await link_files(self._store, table, directory)
+
+    async def restore_files(
+        self, table_id: bytes, directory: str, files: Sequence[SnapshotFile]
+    ) -> None:
+        """Let a table hold what `link_files` left in the directory, instead of all it holds."""
+        table = self._get_table(table_id)
+        await restore_files(self._store, self._upkeep, table, directory, files)
 
     async def flush(self, table_id: bytes | None = None) -> None:
         """Write what is in memory now, of one table or of all, to files."""

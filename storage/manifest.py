@@ -115,6 +115,10 @@ class Manifest:
         self._next_number += 1
         return number
 
+    def reserve(self, number: int) -> None:
+        """Never give this number, nor one below it, to a new SSTable."""
+        self._next_number = max(self._next_number, number + 1)
+
     def sstables_of(self, table_id: bytes) -> tuple[LiveSSTable, ...]:
         """Give the SSTables of one table, oldest number first."""
         return tuple(live for live in self.state.sstables if live.table_id == table_id)

@@ -63,6 +63,15 @@ class MemoryDisk:
             raise FileMissing(errno.ENOENT, "rename", source)
         self._files[target] = self._files.pop(source)
 
+    async def link(self, source: str, target: str) -> None:
+        """Give a file one more name."""
+        source, target = normpath(source), normpath(target)
+        if source not in self._files or _parent(target) not in self._directories:
+            raise FileMissing(errno.ENOENT, "link", source)
+        if target in self._files or target in self._directories:
+            raise FileAlreadyExists(errno.EEXIST, "link", target)
+        self._files[target] = self._files[source]
+
     async def remove(self, path: str) -> None:
         """Remove a file or an empty directory."""
         path = normpath(path)

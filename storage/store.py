@@ -82,10 +82,7 @@ class Store:
         self, table: Table, partitions_expected: int, io_class: IoClass
     ) -> SSTableOutput:
         """Begin a file in the table's directory, which is made if there is none."""
-        if not table.has_directory:
-            await self.disk.make_directory(table.directory)
-            await self.disk.sync_directory(self.directory)
-            table.has_directory = True
+        await self.make_table_directory(table)
         return await SSTableOutput.create(
             self.disk,
             Turns(self.io, io_class),
@@ -97,6 +94,13 @@ class Store:
             self.points,
             self.wall_s,
         )
+
+    async def make_table_directory(self, table: Table) -> None:
+        """See that the table has a directory, durably."""
+        if not table.has_directory:
+            await self.disk.make_directory(table.directory)
+            await self.disk.sync_directory(self.directory)
+            table.has_directory = True
 
     async def load_cached(self, fetch: Fetch) -> list[Parsed]:
         """Bring frames from the cache, or from the disk into it."""

@@ -126,6 +126,14 @@ class Table:
         self.take_memtable()
         return memtables, sstables
 
+    def put_back(
+        self, memtables: Sequence[Memtable], sstables: tuple[SSTable, ...], position: int
+    ) -> None:
+        """Have again what `empty` gave, and what has come since; `position` was the log's then."""
+        older = [Frozen(m, position) for m in reversed(memtables) if len(m)]
+        self.flushing = [*older, *self.flushing]
+        self.sstables = sstables
+
     def sstables_for(self, wanted: Slice, key: bytes) -> list[SSTable]:
         """The files which may have something for a slice of one partition."""
         hashed = key_hash(key)

@@ -7,11 +7,12 @@ overtaken removes its file instead.
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from storage.errors import DiskFull
+from storage.errors import DiskError, DiskFull
 from storage.flush import write_memtable
+from storage.sstable.reader import SSTable
 from storage.store import Store
 from storage.table import Table
 
@@ -112,16 +113,31 @@ class Upkeep:
 
     async def truncate(self, table: Table) -> None:
         """Remove all that was applied so far."""
-        store = self._store
         async with table.change:
-            position = store.log.position - 1
-            gone, files = table.empty()
-            store.charge(gone, -1)
+            await self.replace_all(table, [])
+
+    async def replace_all(self, table: Table, files: Sequence[SSTable]) -> None:
+        """Let a table hold exactly these files, and what is applied from now on.
+
+        The caller holds the table's `change`. A file that the table has already may be among them.
+        """
+        store = self._store
+        position = store.log.position - 1
+        damage = table.damage
+        gone, before = table.empty()
+        store.charge(gone, -1)
+        try:
             await store.log.sync_for(position)
-            await store.record(table, [], files, position)
-            store.points.reach("truncate.recorded")
+            await store.record(table, files, before, position)
+        except DiskError:
+            table.put_back(gone, before, position)
+            table.damage = damage
+            store.charge(gone, 1)
+            raise
+        store.points.reach("truncate.recorded")
+        table.replace_sstables((), files)
         store.log.mark_flushed(table.layout.table_id, position)
-        await store.retire(files)
+        await store.retire([file for file in before if file not in files])
         store.points.reach("truncate.done")
 
     async def drop(self, table: Table) -> None:

@@ -95,6 +95,20 @@ class CompactionFacts:
 
 
 @value_class
+class SnapshotFacts:
+    """One table of one snapshot."""
+
+    tag: str
+    keyspace: str
+    table: str
+    created_ms: int
+    expires_ms: int | None
+    bytes: int
+    own_bytes: int
+    """Of files which only this snapshot keeps."""
+
+
+@value_class
 class SystemSources:
     """Where the rows of the tables about the node's state come from; by default there are none."""
 
@@ -103,5 +117,6 @@ class SystemSources:
     settings: Callable[[], Iterable[tuple[str, str]]] = lambda: ()
     size_estimates: Callable[[], Iterable[SizeEstimate]] = lambda: ()
     compactions: Callable[[], Iterable[CompactionFacts]] = lambda: ()
+    snapshots: Callable[[], Iterable[SnapshotFacts]] = lambda: ()
     prepared_statements: Callable[[], Iterable[tuple[bytes, str | None, str]]] = lambda: ()
     """(id, keyspace, text)"""

@@ -15,6 +15,7 @@ from cql.system.facts import (
     NodeFacts,
     PeerFacts,
     SizeEstimate,
+    SnapshotFacts,
     SystemSources,
 )
 from cql.system.values import (
@@ -81,6 +82,7 @@ def from_sources(
             _prepared_row, sources.prepared_statements()
         ),
         ("system_views", "clients"): lambda: map(_client_row, sources.clients()),
+        ("system_views", "snapshots"): lambda: map(_snapshot_row, sources.snapshots()),
         ("system_views", "settings"): lambda: map(_setting_row, sources.settings()),
     }
 
@@ -167,6 +169,20 @@ def _client_row(client: ClientFacts) -> RowValues:
         FALSE,
         None,
         text(client.username),
+    )
+
+
+def _snapshot_row(snapshot: SnapshotFacts) -> RowValues:
+    expires_ms = snapshot.expires_ms
+    return (
+        text(snapshot.tag),
+        text(snapshot.keyspace),
+        text(snapshot.table),
+        bigint(snapshot.created_ms),
+        FALSE,
+        None if expires_ms is None else bigint(expires_ms),
+        bigint(snapshot.bytes),
+        bigint(snapshot.own_bytes),
     )
 
 

@@ -180,6 +180,39 @@ def test_a_rename_replaces_and_a_remove_removes(run: Run) -> None:
     run(test)
 
 
+def test_a_linked_file_lives_until_its_last_name_is_removed(run: Run) -> None:
+    async def test(disk: Disk, directory: str) -> None:
+        await disk.make_directory(f"{directory}/beside")
+        file = await disk.open(f"{directory}/a", OpenMode.CREATE)
+        await file.write(0, PAGE)
+        await disk.link(f"{directory}/a", f"{directory}/beside/b")
+        await disk.sync_directory(f"{directory}/beside")
+        await file.write(len(PAGE), PAGE)
+        await file.close()
+        assert await disk.size(f"{directory}/beside/b") == 2 * len(PAGE), "it is one file"
+        await disk.remove(f"{directory}/a")
+        assert await disk.list(directory) == ["beside"]
+        again = await disk.open(f"{directory}/beside/b", OpenMode.READ)
+        assert await again.read(0, 4096) == PAGE
+        await again.close()
+
+    run(test)
+
+
+def test_a_link_neither_replaces_nor_comes_from_nowhere(run: Run) -> None:
+    async def test(disk: Disk, directory: str) -> None:
+        for name in ("a", "b"):
+            await (await disk.open(f"{directory}/{name}", OpenMode.CREATE)).close()
+        with pytest.raises(FileAlreadyExists):
+            await disk.link(f"{directory}/a", f"{directory}/b")
+        with pytest.raises(FileMissing):
+            await disk.link(f"{directory}/none", f"{directory}/c")
+        with pytest.raises(FileMissing):
+            await disk.link(f"{directory}/a", f"{directory}/none/c")
+
+    run(test)
+
+
 def test_a_file_renamed_while_it_is_written_keeps_its_content(run: Run) -> None:
     async def test(disk: Disk, directory: str) -> None:
         file = await disk.open(f"{directory}/a", OpenMode.CREATE)

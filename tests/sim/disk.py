@@ -89,7 +89,7 @@ class Inode:
 
 @dataclass(frozen=True, slots=True)
 class NameChange:
-    """A create, rename or remove that `sync_directory` has not made durable."""
+    """A create, rename, link or remove that `sync_directory` has not made durable."""
 
     removed: str | None
     added: str | None
@@ -163,7 +163,7 @@ class SimulatedDisk:
     @property
     def bytes_used(self) -> int:
         """How much the files take."""
-        return sum(len(inode.content) for inode in self._names.values())
+        return sum(len(inode.content) for inode in set(self._names.values()))
 
     def overwrite(self, path: str, offset: int, data: bytes) -> None:
         """Damage a file, durably."""
@@ -224,6 +224,16 @@ class SimulatedDisk:
         if source not in self._names or _parent(target) not in self._directories:
             raise FileMissing(errno.ENOENT, "rename", source)
         self._change(NameChange(source, target, self._names[source]))
+
+    async def link(self, source: str, target: str) -> None:
+        """Give a file one more name."""
+        source, target = normpath(source), normpath(target)
+        await self._call("link", source)
+        if source not in self._names or _parent(target) not in self._directories:
+            raise FileMissing(errno.ENOENT, "link", source)
+        if target in self._names or target in self._directories:
+            raise FileAlreadyExists(errno.EEXIST, "link", target)
+        self._change(NameChange(None, target, self._names[source]))
 
     async def remove(self, path: str) -> None:
         """Remove a file or an empty directory."""
