@@ -24,6 +24,7 @@ GIB = 1024 * MIB
 
 MEMORY_BYTES_MIN = 64 * MIB
 SHARDS_MAX = 256
+SNAPSHOT_TTL_S_MIN = 60
 YAML_BYTES_MAX = 4 * MIB
 
 _SIZES = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "k": KIB, "m": MIB, "g": GIB}
@@ -79,7 +80,8 @@ class Config:
     batch_size_warn_bytes: int = 5 * KIB
     batch_size_fail_bytes: int = 50 * KIB
     auto_snapshot: bool = True
-    auto_snapshot_ttl_s: float | None = None
+    auto_snapshot_ttl_s: float = 0.0
+    """How long a snapshot that TRUNCATE or DROP left is kept; 0 is for ever."""
     log_level: str = "info"
     warnings: tuple[str, ...] = field(default=())
 
@@ -229,7 +231,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "batch_size_warn_threshold": _Setting("batch_size_warn_bytes", _size(0)),
     "batch_size_fail_threshold": _Setting("batch_size_fail_bytes", _size(0)),
     "auto_snapshot": _Setting("auto_snapshot", _boolean),
-    "auto_snapshot_ttl": _Setting("auto_snapshot_ttl_s", _duration("s", 60.0)),
+    "auto_snapshot_ttl": _Setting("auto_snapshot_ttl_s", _duration("s")),
     "log_level": _Setting("log_level", _choice("debug", "info", "warning", "error")),
 }
 
@@ -316,6 +318,8 @@ def _check_together(config: Config) -> None:
             config.rpc_address,
             "it is reachable by others and there is no authentication; see --insecure-listen",
         )
+    if 0 < config.auto_snapshot_ttl_s < SNAPSHOT_TTL_S_MIN:
+        raise ConfigError("auto_snapshot_ttl", config.auto_snapshot_ttl_s, "0 or at least 60s")
     if config.initial_token and len(config.initial_token) != config.num_tokens:
         raise ConfigError(
             "initial_token", config.initial_token, f"num_tokens asks for {config.num_tokens} tokens"

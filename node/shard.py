@@ -269,7 +269,6 @@ class Shard:
     def _build_snapshots(self) -> Snapshots:
         world, config = self._world, self._world.config
         is_kept = config.auto_snapshot and not config.data_directory.startswith(MEMORY_SCHEME)
-        ttl_s = config.auto_snapshot_ttl_s
         snapshots = Snapshots(
             world.shard,
             config.shards,
@@ -281,7 +280,7 @@ class Shard:
             self.coordinator.deadlines,
             self.coordinator.settle_batches,
             world.clock.next_timestamp_us,
-            SnapshotPolicy(is_kept, None if ttl_s is None else int(ttl_s)),
+            SnapshotPolicy(is_kept, int(config.auto_snapshot_ttl_s) or None),
         )
         self.coordinator.before_truncate = snapshots.before_truncate
         return snapshots
@@ -313,15 +312,7 @@ class Shard:
             world.shard,
             self.snapshots.files,
         )
-        sources = SystemSources(
-            clients=node_facts.clients,
-            settings=lambda: shown_settings(config),
-            size_estimates=lambda: node_facts.size_estimates(world.identity.tokens),
-            compactions=node_facts.compactions,
-            prepared_statements=self._remembered,
-            snapshots=node_facts.snapshots,
-        )
-        tables = SystemTables(facts, self._holder, sources)
+        tables = SystemTables(facts, self._holder, self._sources(node_facts))
         describer = Describer(facts, range_ownership(self._holder, self._topology))
         ports = StatementPorts(
             schema, tables, describer, self._topology, self._holder, node_facts.refreshes()
@@ -372,6 +363,16 @@ class Shard:
             world.gateway,
         )
         return supported(seat, session.address)
+
+    def _sources(self, node_facts: NodeWideFacts) -> SystemSources:
+        return SystemSources(
+            clients=node_facts.clients,
+            settings=lambda: shown_settings(self._world.config),
+            size_estimates=lambda: node_facts.size_estimates(self._world.identity.tokens),
+            compactions=node_facts.compactions,
+            prepared_statements=self._remembered,
+            snapshots=node_facts.snapshots,
+        )
 
     def _announce(self, change: SchemaChange) -> None:
         if self.clients is not None:

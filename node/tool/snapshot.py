@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from node.admin import NoNode, RequestRefused, ask
-from node.config import ConfigError, parse_duration
+from node.config import SNAPSHOT_TTL_S_MIN, ConfigError, parse_duration
 from node.snapshot_commands import rows_of
 from node.snapshot_files import SnapshotError, SnapshotFiles
 from storage.direct_disk import DirectDisk
@@ -19,7 +19,6 @@ from storage.errors import DirectoryLocked, DiskError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-TTL_S_MIN = 60
 EXIT_FAILED, EXIT_USAGE = 1, 2
 _TITLES = {
     "tag": "Snapshot name",
@@ -85,7 +84,7 @@ def _take(options: argparse.Namespace) -> None:
     tag = options.tag or str(int(time.time() * 1000))
     ttl_s = None
     if options.ttl is not None:
-        ttl_s = int(parse_duration("--ttl", options.ttl, TTL_S_MIN))
+        ttl_s = int(parse_duration("--ttl", options.ttl, SNAPSHOT_TTL_S_MIN))
     rows = ask(options.dir, "snapshot take", tag=tag, names=options.names, ttl_s=ttl_s)
     size = sum(row["bytes"] for row in rows)
     print(
