@@ -10,7 +10,6 @@ the table still has stay as they are; others are linked back. A file whose numbe
 taken meanwhile is copied under a new one.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +23,7 @@ from storage.sstable.reader import SSTable, open_sstable
 from storage.store import Store
 from storage.table import Table
 from storage.upkeep import Upkeep
+from storage.values import replace
 
 COPY_BYTES: Final = 1024 * 1024
 
@@ -141,7 +141,7 @@ async def _copy(disk: Disk, source: str, target: str, number: int) -> None:
                 footer = Footer.decode(await read.read(max(end, 0), PAGE_BYTES))
             except CorruptData as error:
                 raise CorruptFile(source, max(end, 0), str(error)) from error
-            page = dataclasses.replace(footer, generation=number).encode()
+            page = replace(footer, generation=number).encode()
             await written.write(end, page)
             await written.sync()
         finally:
