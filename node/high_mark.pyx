@@ -5,7 +5,7 @@ was acknowledged has the higher timestamp, through whichever shard it comes; and
 the same one. Made before the shards are forked, it outlives each of them; node/ceiling carries it
 over the life of the node.
 
-One compare-and-swap for each timestamp: 10 ns alone, and no lock that a killed shard could hold.
+One compare-and-swap for each timestamp, and no lock that a killed shard could hold.
 """
 
 from libc.stdint cimport int64_t
