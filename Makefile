@@ -46,6 +46,7 @@ $(VENV)/ready: pyproject.toml
 
 $(VENV)/built: $(VENV)/ready setup.py $(SOURCES)
 	$(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/python -m compileall -q node cql cluster storage
 	touch $@
 
 # Everything anew with the internal checks; `make clean` goes back to a release build.

@@ -10,11 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from node.config import ConfigError, build_config, parse_setting
+from node.version import VERSION
 
 if TYPE_CHECKING:
     from node.config import Config
 
-VERSION = "0.1.0"
 EXIT_USAGE = 2
 TOOLS = {
     "snapshot": "take, list, clear and restore snapshots",

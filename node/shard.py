@@ -39,6 +39,7 @@ from node.statements import SharedExecutor, StatementPorts, range_ownership
 from node.supported import Seat, supported
 from node.tracing import Tracer
 from node.turn import Turn
+from node.version import VERSION
 from storage.commitlog import CommitLogConfig, SyncMode
 from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from node.session import Session
     from storage.disk import Disk
 
-VERSION: Final = "0.1.0"
 MEMORY_SCHEME: Final = "memory://"
 STORAGE_PORT: Final = 7000
 BASE_BYTES: Final = 48 * 1024 * 1024
