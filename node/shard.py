@@ -30,6 +30,7 @@ from node.clients import Client, Clients
 from node.config import shown_settings
 from node.connection import Limits, Ports
 from node.dispatch import Dispatch
+from node.failure_policy import outlives_damage
 from node.node_wide_facts import NodeWideFacts
 from node.schema_service import SchemaFollower, SchemaService
 from node.shard_facts import ShardFacts
@@ -43,7 +44,7 @@ from node.version import VERSION
 from storage.commitlog import CommitLogConfig, SyncMode
 from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
-from storage.errors import CorruptData, DiskError
+from storage.errors import CorruptData, CorruptFile, DiskError
 from storage.memory_disk import MemoryDisk
 from storage.room import Marks
 from storage.values import value_class
@@ -206,7 +207,7 @@ class Shard:
                 report.replayed,
             )
         for damage in report.damaged:
-            _log.error("damaged: %s", damage)
+            self.has_found_damage(damage)
 
     async def _open_clock(self) -> None:
         """From here on no timestamp is made that an earlier life has made."""
@@ -259,6 +260,12 @@ class Shard:
     def has_failed(self, error: BaseException) -> None:
         """Storage can promise nothing any more."""
         self._world.has_failed(error)
+
+    def has_found_damage(self, damage: CorruptFile) -> None:
+        """A file of storage is damaged: reads of it fail, or the shard stops if it should."""
+        _log.error("damaged: %s; reads that need this place fail", damage)
+        if not outlives_damage(self._world.config.disk_failure_policy):
+            self._world.has_failed(damage)
 
     def tell(self, message: str) -> None:
         """Storage has something to say to an operator."""

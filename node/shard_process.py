@@ -22,6 +22,7 @@ from cluster.transport import NoSiblings
 from node import log
 from node.admin import Admin
 from node.clock import Clock
+from node.failure_policy import verdict_on
 from node.links import Links
 from node.listener import default_gateway
 from node.mesh import Mesh
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 LINK_TIMEOUT_S: Final = 30.0
 EXIT_FAILED: Final = 1
 EXIT_ORPHANED: Final = 3
+LINE_BYTES_MAX: Final = 4096
 
 _log = logging.getLogger("pythia.process")
 
@@ -169,7 +171,11 @@ class _Process:
             self._failure = error
             _log.critical("the shard stops: %s", error, exc_info=error)
             self._seat.control.setblocking(True)
-            self._seat.control.send(f"failed {type(error).__name__}: {error}\n".encode())
+            config = self._seat.config
+            policies = config.commit_failure_policy, config.disk_failure_policy
+            verdict = verdict_on(error, *policies).value
+            line = f"failed {verdict} {type(error).__name__}: {error}".replace("\n", " ")
+            self._seat.control.send(line.encode()[:LINE_BYTES_MAX] + b"\n")
             sys.stderr.flush()
             os._exit(EXIT_FAILED)
 

@@ -27,6 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from node.config import Config
+from node.failure_policy import Verdict
 from node.high_mark import HighMark
 from node.listener import Listeners
 from storage.values import value_class
@@ -39,6 +40,10 @@ STEADY_AFTER_S = 30.0
 """A shard that lived this long starts again with the first delay."""
 LINE_BYTES_MAX = 64 * 1024
 EXIT_FAILED = 1
+HALTED = (
+    "the node has stopped serving because of its failure policies; what it acknowledged is in its"
+    " files. End this process and start it again when the cause is gone"
+)
 
 _PR_SET_PDEATHSIG = 1
 _log = logging.getLogger("supervisor")
@@ -96,6 +101,8 @@ class Supervisor:
         self._high_mark = HighMark()
         self._is_serving = False
         self._stopping = False
+        self._is_halted = False
+        """Whether the node serves nobody any more, until a signal ends it."""
         self._exit_code = 0
 
     def run(self) -> int:
@@ -131,12 +138,18 @@ class Supervisor:
             self._reap(is_starting=True)
 
     def _watch(self, wakeup: socket.socket) -> None:
-        while not self._stopping:
+        while not self._stopping and not self._is_halted:
             due = [child.restart_at for child in self._children if child.restart_at is not None]
             self._turn(wakeup, max(0.0, min(due) - time.monotonic()) if due else None)
             self._reap(is_starting=False)
             self._restart_due()
         self._drain(wakeup)
+        if self._is_halted:
+            for listener in self._listeners.every():
+                listener.close()
+            _log.critical(HALTED)
+        while self._is_halted and not self._stopping:
+            self._turn(wakeup, None)
 
     def _turn(self, wakeup: socket.socket, timeout_s: float | None) -> None:
         """Waits for a signal or a line of a child, and reads both."""
@@ -176,9 +189,18 @@ class Supervisor:
         elif word == "drained":
             child.has_drained = True
         elif word == "failed" and not any(other.is_ready for other in self._children):
-            raise StartFailed(text)
+            raise StartFailed(text.partition(" ")[2])
         elif word == "failed":
-            _log.error("shard %d: %s", child.shard, text)
+            verdict, _, reason = text.partition(" ")
+            _log.error("shard %d: %s", child.shard, reason)
+            self._judge(Verdict(verdict))
+
+    def _judge(self, verdict: Verdict) -> None:
+        """A shard's log or disk has failed: the others stop too, if the policy wants that."""
+        if verdict is not Verdict.AGAIN:
+            self._exit_code = EXIT_FAILED
+        self._is_halted = self._is_halted or verdict is Verdict.HALT
+        self._stopping = self._stopping or verdict is Verdict.DIE
 
     def _fork(self, child: _Child) -> None:
         ours, theirs = socket.socketpair()
@@ -258,7 +280,7 @@ class Supervisor:
         if child.control is not None:
             child.control.close()
             child.control = None
-        if self._stopping:
+        if self._stopping or self._is_halted:
             self._exit_code = self._exit_code or (EXIT_FAILED if status else 0)
             return
         if lived > STEADY_AFTER_S:

@@ -250,7 +250,7 @@ class Compactor:
             await self._compact(job)
         except CorruptFile as damage:
             # It stays as it is for repair to replace, and is not tried again and again.
-            table.unmergeable |= {file.generation for file in files if file.path == damage.path}
+            self._store.quarantine(table, damage)
             raise
         finally:
             self._store.room.free(bytes_needed(job.choice))

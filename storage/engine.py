@@ -20,7 +20,7 @@ from storage.commitlog import CommitLog, CommitLogConfig
 from storage.compactor import CompactionProgress, CompactionRecord, Compactor
 from storage.disk import Disk
 from storage.eager import start
-from storage.errors import Overloaded, UnknownTable
+from storage.errors import CorruptFile, Overloaded, UnknownTable
 from storage.io_queue import IoClassStatistics, IoQueue
 from storage.layout import Layout
 from storage.manifest import Manifest
@@ -80,6 +80,9 @@ class Listener(Protocol):
     def has_failed(self, error: BaseException) -> None:
         """Storage can promise nothing any more; the shard must stop."""
 
+    def has_found_damage(self, damage: CorruptFile) -> None:
+        """A file is damaged; told once for each. Reads that need the damaged place fail."""
+
     def tell(self, message: str) -> None:
         """Something happened that an operator should know."""
 
@@ -91,6 +94,9 @@ class SilentListener:
         """See `Listener`."""
 
     def has_failed(self, error: BaseException) -> None:
+        """See `Listener`."""
+
+    def has_found_damage(self, damage: CorruptFile) -> None:
         """See `Listener`."""
 
     def tell(self, message: str) -> None:
@@ -106,6 +112,9 @@ class TableStatistics:
     memtable_partitions: int
     sstables: int
     file_bytes: int
+    quarantined: int
+    """Files in which damage was found: they are read, and are not merged."""
+
     partitions: int
     """As many as there can be: one may be in several files."""
 
@@ -176,6 +185,7 @@ class Engine:
             self._room,
             random or Random(shard),
             points,
+            self._listener.has_found_damage,
         )
         self._upkeep = Upkeep(self._store, self._tables)
         self._compactor = Compactor(self._store, self._tables, self._config.compactions_max)
@@ -416,6 +426,9 @@ class Engine:
             return await read_partition(
                 wanted, key, wall_s, table.existing, memtables, users, wants_static, load
             )
+        except CorruptFile as damage:
+            self._store.quarantine(table, damage)
+            raise
         finally:
             await self._store.release(users)
 
@@ -425,6 +438,9 @@ class Engine:
         try:
             load = self._store.load_uncached if wanted.bypass_cache else self._store.load_cached
             return await read_range(wanted, wall_s, table.existing, memtables, users, load)
+        except CorruptFile as damage:
+            self._store.quarantine(table, damage)
+            raise
         finally:
             await self._store.release(users)
 
@@ -436,6 +452,7 @@ def _statistics_of(table: Table) -> TableStatistics:
         sum(len(memtable) for memtable in table.memtables()),
         len(table.sstables),
         table.file_bytes,
+        len(table.unmergeable),
         sum(len(memtable) for memtable in table.memtables())
         + sum(sstable.statistics.partitions for sstable in table.sstables),
     )

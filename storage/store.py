@@ -1,13 +1,13 @@
 """What the tables of a shard share: disk and turns at it, log, manifest, cached blocks, memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from storage.block_cache import BlockCache
 from storage.commitlog import CommitLog
 from storage.disk import Disk
-from storage.errors import DiskError
+from storage.errors import CorruptFile, DiskError
 from storage.group import encode_group
 from storage.io_queue import IoClass, IoQueue
 from storage.layout import Layout
@@ -35,6 +35,7 @@ class Store:
     """The shard's resources; policy lies with those who use them."""
 
     __slots__ = (
+        "_has_found_damage",
         "_random",
         "cache",
         "directory",
@@ -60,6 +61,7 @@ class Store:
         room: Room,
         random: Random,
         points: Points,
+        has_found_damage: Callable[[CorruptFile], None],
     ) -> None:
         self.disk = disk
         self.io = io
@@ -71,6 +73,7 @@ class Store:
         self.room = room
         self.points = points
         self._random = random
+        self._has_found_damage = has_found_damage
         self.wall_s = 0
         """The second of which `background` was told last."""
 
@@ -143,6 +146,17 @@ class Store:
             await self.disk.sync_directory(self.directory)
         except DiskError:
             return
+
+    def quarantine(self, table: Table, damage: CorruptFile) -> None:
+        """Keep a damaged file out of compactions, and say so once.
+
+        It stays part of its table: without it, reads would miss its rows or bring back what its
+        tombstones cover. So reads of the damaged place fail, and all others are right.
+        """
+        damaged = {file.generation for file in table.sstables if file.path == damage.path}
+        if damaged - table.unmergeable:
+            table.unmergeable |= damaged
+            self._has_found_damage(damage)
 
     def charge(self, memtables: Iterable[Memtable], sign: int) -> None:
         """Count the bytes of memtables which come (1) or go (-1)."""

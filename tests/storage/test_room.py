@@ -8,7 +8,7 @@ import pytest
 
 from storage.disk import OpenMode
 from storage.engine import Engine, EngineConfig
-from storage.errors import DiskFull, DiskNearlyFull
+from storage.errors import CorruptFile, DiskFull, DiskNearlyFull
 from storage.layout import Layout
 from storage.mutation import Mutation, MutationBuilder
 from storage.room import Marks, Room
@@ -34,6 +34,9 @@ class Listener:
 
     def has_failed(self, error: BaseException) -> None:
         raise AssertionError(f"a full disk is no failure: {error}")
+
+    def has_found_damage(self, damage: CorruptFile) -> None:
+        raise damage
 
     def tell(self, message: str) -> None:
         self.said.append(message)

@@ -1,0 +1,49 @@
+"""What becomes of the node when a shard's log or disk fails: the policies of cassandra.yaml."""
+
+from enum import Enum
+from typing import Final
+
+from cluster.schema_log import SchemaLogFailed
+from storage.errors import CommitLogFailed, CorruptFile, DiskError, ManifestFailed
+
+
+class Verdict(Enum):
+    """What follows after a shard's process has ended."""
+
+    AGAIN = "again"
+    """The shard starts again and recovers from its log."""
+
+    HALT = "halt"
+    """The node serves nobody any more; its process stays, so that nothing starts it again."""
+
+    DIE = "die"
+    """The node's process ends."""
+
+
+_COMMIT: Final = {
+    "stop": Verdict.HALT,
+    "die": Verdict.DIE,
+    "stop_commit": Verdict.AGAIN,
+    "ignore": Verdict.AGAIN,
+}
+_DISK: Final = {
+    "stop": Verdict.HALT,
+    "stop_paranoid": Verdict.HALT,
+    "die": Verdict.DIE,
+    "best_effort": Verdict.AGAIN,
+    "ignore": Verdict.AGAIN,
+}
+
+
+def verdict_on(error: BaseException, commit_policy: str, disk_policy: str) -> Verdict:
+    """What follows from an error that has ended a shard; our own mistakes are started over."""
+    if isinstance(error, CommitLogFailed):
+        return _COMMIT[commit_policy]
+    if isinstance(error, DiskError | ManifestFailed | SchemaLogFailed | CorruptFile):
+        return _DISK[disk_policy]
+    return Verdict.AGAIN
+
+
+def outlives_damage(disk_policy: str) -> bool:
+    """Whether a shard goes on beside a damaged SSTable, whose reads fail."""
+    return disk_policy not in ("stop_paranoid", "die")

@@ -1,0 +1,68 @@
+"""The policies of cassandra.yaml, as they decide about a failed shard."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from cluster.schema_log import SchemaLogFailed
+from node.config import Config, ConfigError, parse_setting
+from node.failure_policy import Verdict, outlives_damage, verdict_on
+from storage.errors import CommitLogFailed, CorruptFile, DiskError, DiskReadOnly, ManifestFailed
+
+DISK_ERRORS = [
+    DiskError(errno.EIO, "write", "a"),
+    DiskReadOnly(errno.EROFS, "write", "a"),
+    ManifestFailed("half way"),
+    SchemaLogFailed("a sync"),
+    CorruptFile("a.sst", 4096, "a frame whose checksum is wrong"),
+]
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict"),
+    [
+        ("stop", Verdict.HALT),
+        ("die", Verdict.DIE),
+        ("stop_commit", Verdict.AGAIN),
+        ("ignore", Verdict.AGAIN),
+    ],
+)
+def test_the_commit_log_has_a_policy_of_its_own(policy: str, verdict: Verdict) -> None:
+    assert verdict_on(CommitLogFailed("a sync"), policy, "ignore") is verdict
+    assert parse_setting("commit_failure_policy", policy) == policy
+
+
+@pytest.mark.parametrize("error", DISK_ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    ("policy", "verdict"),
+    [
+        ("stop", Verdict.HALT),
+        ("stop_paranoid", Verdict.HALT),
+        ("die", Verdict.DIE),
+        ("best_effort", Verdict.AGAIN),
+        ("ignore", Verdict.AGAIN),
+    ],
+)
+def test_a_failed_disk_follows_the_disk_policy(
+    error: BaseException, policy: str, verdict: Verdict
+) -> None:
+    assert verdict_on(error, "ignore", policy) is verdict
+    assert parse_setting("disk_failure_policy", policy) == policy
+
+
+def test_a_mistake_of_ours_is_started_over_whatever_the_policies() -> None:
+    assert verdict_on(AssertionError("ours"), "die", "die") is Verdict.AGAIN
+
+
+def test_only_the_strict_policies_stop_for_one_damaged_file() -> None:
+    assert [outlives_damage(p) for p in ("stop", "best_effort", "ignore")] == [True] * 3
+    assert [outlives_damage(p) for p in ("stop_paranoid", "die")] == [False] * 2
+
+
+def test_both_policies_stop_by_default_and_refuse_what_they_do_not_know() -> None:
+    assert (Config().commit_failure_policy, Config().disk_failure_policy) == ("stop", "stop")
+    for key in ("commit_failure_policy", "disk_failure_policy"):
+        with pytest.raises(ConfigError, match="one of stop"):
+            parse_setting(key, "hope")
