@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.node_process import ROOT, NodeProcess
-from tests.harness.wire import OP_ERROR, ServerError, WireClient, execute_frame
+from tests.harness.wire import HEADER, OP_ERROR, ServerError, WireClient, execute_frame
 
 OP_OPTIONS = 5
 KEYSPACE = (
@@ -201,5 +201,58 @@ def test_clients_of_all_shards_are_listed(tmp_path: Path) -> None:
             assert len(client.rows("SELECT port FROM system_views.clients")) == 2
         for client in clients:
             client.close()
+    finally:
+        node.close()
+
+
+def test_a_configuration_file_is_obeyed_and_an_unknown_name_is_only_a_warning(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "pythia.yaml"
+    file.write_text("cluster_name: Blue\nclustername: Red\n")
+    node = NodeProcess(tmp_path / "data", options=("--config", str(file))).start()
+    try:
+        with closing(WireClient(node.address, node.port)) as client:
+            assert client.rows("SELECT cluster_name FROM system.local") == [(b"Blue",)]
+        log = node.log.read_text()
+        assert "'clustername' is ignored; the nearest known one is 'cluster_name'" in log
+    finally:
+        node.close()
+
+
+def test_insecure_listen_lets_a_node_listen_where_others_reach_it(tmp_path: Path) -> None:
+    options = ("--host", "0.0.0.0", "--insecure-listen")
+    node = NodeProcess(tmp_path / "data", options=options).start()
+    try:
+        assert node.address == "0.0.0.0"
+        with closing(WireClient("127.0.0.1", node.port)) as client:
+            assert client.rows("SELECT cluster_name FROM system.local") == [(b"Test Cluster",)]
+    finally:
+        node.close()
+
+
+def test_requests_in_flight_are_all_answered_before_a_drained_node_ends(tmp_path: Path) -> None:
+    file = tmp_path / "pythia.yaml"
+    file.write_text("commitlog_sync: group\ncommitlog_sync_group_window: 1s\n")
+    node = NodeProcess(tmp_path / "data", shards=2, options=("--config", str(file))).start()
+    try:
+        client = WireClient(node.address, node.port)
+        client.query(KEYSPACE)
+        client.query("CREATE TABLE k.t (a int PRIMARY KEY, b int)")
+        statement = client.prepare("INSERT INTO k.t (a, b) VALUES (?, ?)")
+        numbers = [struct.pack(">i", number) for number in range(1000)]
+        client.send(b"".join(execute_frame(i, statement, [n, n]) for i, n in enumerate(numbers)))
+        # OPTIONS is answered at once: all before it was read, and waits for the sync of its group.
+        client.send(HEADER.pack(4, 0, len(numbers), OP_OPTIONS, 0))
+        answers = client.receive()
+        assert len(numbers) in {stream for stream, _, _ in answers}
+        assert len(answers) < len(numbers), "most requests are in flight when the signal comes"
+        os.kill(node.pid, signal.SIGTERM)
+        while len(answers) <= len(numbers):
+            answers += client.receive()  # A closed connection would raise ConnectionError.
+        assert OP_ERROR not in {opcode for _, opcode, _ in answers}
+        assert len({stream for stream, _, _ in answers}) == len(numbers) + 1
+        client.close()
+        assert node.stop() == 0
     finally:
         node.close()
