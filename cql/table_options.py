@@ -50,7 +50,7 @@ class TableOptions:
     read_repair: str = "BLOCKING"
     speculative_retry: str = "99p"
     row_cache: bool = True
-    """Off only if `caching` was given with rows_per_partition NONE; not shown."""
+    """What `caching` means for the row cache; not shown."""
 
     @property
     def compressor(self) -> str:

@@ -62,7 +62,7 @@ def read_options(
                 raise SyntaxException(f"Unknown property '{name}'")
             changes[name] = _READERS[name](name, value)
     if "caching" in changes:
-        changes["row_cache"] = dict(changes["caching"])["rows_per_partition"] != "NONE"
+        changes["row_cache"] = _caches_rows(**dict(changes["caching"]))
     is_leveled = "Leveled" in dict(changes.get("compaction", ())).get("class", "")
     if is_leveled and previous is DEFAULT_OPTIONS and "bloom_filter_fp_chance" not in changes:
         changes["bloom_filter_fp_chance"] = LEVELED_BLOOM_FP_CHANCE
@@ -232,7 +232,8 @@ def _simple_retry(text: str) -> str:
 
 def _caching(name: str, value: object) -> Pairs:
     given = _map(name, value)
-    keys = given.pop("keys", "NONE")
+    enabled = given.pop("enabled", "").lower()
+    keys = given.pop("keys", "ALL" if enabled else "NONE")
     rows = given.pop("rows_per_partition", "NONE")
     if given:
         raise ConfigurationError(
@@ -249,8 +250,25 @@ def _caching(name: str, value: object) -> Pairs:
             f"Invalid value '{rows}' for caching sub-option 'rows_per_partition': "
             "only 'ALL', 'NONE', and integer values are allowed"
         )
+    if enabled not in ("", "true", "false"):
+        raise ConfigurationError(
+            f"Invalid value '{enabled}' for caching sub-option 'enabled': "
+            "only 'true' and 'false' are allowed"
+        )
     shown = "NONE" if rows == "0" else rows.upper()
-    return (("keys", keys.upper()), ("rows_per_partition", shown))
+    pairs = (("keys", keys.upper()), ("rows_per_partition", shown))
+    return (("enabled", enabled), *pairs) if enabled else pairs
+
+
+def _caches_rows(keys: str, rows_per_partition: str, enabled: str = "") -> bool:
+    """Whether rows are cached: `enabled` decides; without it only NONE and NONE refuses.
+
+    Rows NONE beside keys ALL is what Cassandra shows for every table of which nobody has said
+    anything, and comes back with its descriptions: that is no wish.
+    """
+    if enabled:
+        return enabled == "true"
+    return (keys, rows_per_partition) != ("NONE", "NONE")
 
 
 # ---------------------------------------------------------------- compression

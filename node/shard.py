@@ -65,7 +65,7 @@ STORAGE_PORT: Final = 7000
 BASE_BYTES: Final = 48 * 1024 * 1024
 """What a shard needs before it holds any data."""
 SHARD_BYTES_MIN: Final = 16 * 1024 * 1024
-MEMTABLE_SHARE, CACHE_SHARE = 0.40, 0.25
+MEMTABLE_SHARE, ROW_CACHE_SHARE, BLOCK_CACHE_SHARE = 0.35, 0.20, 0.12
 SEGMENTS_AHEAD: Final = 2
 """For how many segments of the log there must be room for writes to be accepted."""
 DRAIN_LOOK_S: Final = 0.02
@@ -468,7 +468,8 @@ def _engine_config(config: Config) -> EngineConfig:
             used_max=fail_percent / 100 if fail_percent > 0 else 1.0,
             flush_bytes=config.shards * memtable_bytes,
         ),
-        block_cache_bytes=int(usable * CACHE_SHARE),
+        row_cache_bytes=int(usable * ROW_CACHE_SHARE),
+        block_cache_bytes=int(usable * BLOCK_CACHE_SHARE),
         commitlog=CommitLogConfig(
             mode=SyncMode(config.commitlog_sync),
             period_s=config.commitlog_sync_period_s,

@@ -16,18 +16,20 @@ from typing import Any, Protocol
 
 from storage.block_cache import BlockCache
 from storage.budget import Budget
+from storage.cache import RowCache, TableCache
 from storage.commitlog import CommitLog, CommitLogConfig
 from storage.compactor import CompactionProgress, CompactionRecord, Compactor
 from storage.disk import Disk
 from storage.eager import start
 from storage.errors import CorruptFile, Overloaded, UnknownTable
+from storage.fill import ReadThrough, sweep
 from storage.io_queue import IoClassStatistics, IoQueue
 from storage.layout import Layout
 from storage.manifest import Manifest
 from storage.memory_read import read_memory
 from storage.mutation import Mutation
 from storage.points import NO_POINTS, Points
-from storage.read import key_bounds, read_partition, read_range
+from storage.read import bounds_of, key_bounds, read_partition, read_range
 from storage.recovery import RecoveryReport, recover
 from storage.room import Marks, Room
 from storage.slice import Page, Slice
@@ -57,6 +59,9 @@ class EngineConfig:
     """Writers that may wait for memory; more are refused."""
 
     block_cache_bytes: int = 16 * MIB
+    row_cache_bytes: int = 0
+    """Rows of SSTables that are kept in memory; 0 keeps none."""
+
     compactions_max: int = 1
     """Compactions that run at once; one flush may run beside them."""
 
@@ -117,6 +122,14 @@ class TableStatistics:
 
     partitions: int
     """As many as there can be: one may be in several files."""
+    row_cache_partitions: int
+    row_cache_hits: int
+    row_cache_misses: int
+
+    @property
+    def row_cache_hit_ratio(self) -> float:
+        """The part of the reads of the files' content that the row cache answered."""
+        return self.row_cache_hits / max(self.row_cache_hits + self.row_cache_misses, 1)
 
 
 @value_class
@@ -129,6 +142,9 @@ class EngineStatistics:
     block_cache_bytes: int
     block_cache_hits: int
     block_cache_misses: int
+    row_cache_bytes: int
+    row_cache_insertions: int
+    row_cache_evictions: int
     flushes: int
     compactions: int
     log_bytes: int
@@ -165,6 +181,7 @@ class Engine:
         self._work_is_signalled = False
         self._cache = BlockCache(self._config.block_cache_bytes)
         self._io = IoQueue(self._config.io_calls_max, self._config.io_bytes_max)
+        self._rows = RowCache(self._config.row_cache_bytes)
         self._log = CommitLog(
             disk,
             f"{directory}/commitlog",
@@ -186,15 +203,17 @@ class Engine:
             random or Random(shard),
             points,
             self._listener.has_found_damage,
+            self._rows if self._rows.bytes_max else None,
         )
         self._upkeep = Upkeep(self._store, self._tables)
         self._compactor = Compactor(self._store, self._tables, self._config.compactions_max)
         self.shard = shard
         if budget is not None:
-            # Both are bounded by their configuration, so their room is taken once and for all.
-            for name in ("memtable_bytes", "block_cache_bytes"):
+            # They are bounded by their configuration, so their room is taken once and for all.
+            for name in ("memtable_bytes", "block_cache_bytes", "row_cache_bytes"):
                 size = getattr(self._config, name)
-                budget.account(name, size).charge(size)
+                if size:
+                    budget.account(name, size).charge(size)
 
     # From start to the first request, and the end.
 
@@ -216,6 +235,10 @@ class Engine:
         await self._compactor.wait()
         await self._log.close()
         await self._store.close(self._tables.values())
+        for table in self._tables.values():
+            if table.rows is not None:
+                table.rows.clear()
+        await sweep(self._rows)
         self._lock.release()
 
     # Hot path.
@@ -267,13 +290,19 @@ class Engine:
         key = wanted.key
         if not isinstance(key, bytes):
             return start(self._read_range(table, wanted, wall_s))
-        sstables = table.sstables_for(wanted, key) if table.sstables else []
-        if not sstables:
-            page = read_memory(
-                table.memtables(), wanted, key, wall_s, table.existing, SYNCHRONOUS_STEPS_MAX
-            )
+        memtables, steps = table.memtables(), SYNCHRONOUS_STEPS_MAX
+        rows = None if wanted.bypass_cache else table.rows
+        if rows is not None and table.sstables:
+            page = read_memory(memtables, rows, wanted, key, wall_s, table.existing, steps)
             if page is not None:
                 return page
+        sstables = table.sstables_for(wanted, key) if table.sstables else []
+        if not sstables:
+            page = read_memory(memtables, None, wanted, key, wall_s, table.existing, steps)
+            if page is not None:
+                return page
+        elif rows is not None:
+            return start(self._read_through(table, rows, wanted, key, wall_s))
         return start(self._read_partition(table, wanted, key, wall_s, sstables))
 
     def _put(self, table: Table, mutation: Mutation) -> None:
@@ -307,6 +336,8 @@ class Engine:
         if self._is_stopping or self._log.failure is not None:
             return []
         jobs = self._upkeep.due(self._wall_s, self._flush_at)
+        if self._rows.has_dead:
+            jobs.append(sweep(self._rows))
         return jobs + self._compactor.due(self._wall_s)
 
     # Tables.
@@ -315,7 +346,8 @@ class Engine:
         """Make a table, or tell one that its schema has changed."""
         table = self._tables.get(layout.table_id)
         if table is not None:
-            table.set_layout(layout)
+            if table.layout != layout:
+                table.set_layout(layout)
         else:
             self._tables[layout.table_id] = self._store.new_table(layout)
 
@@ -370,6 +402,9 @@ class Engine:
             self._cache.used_bytes,
             self._cache.hits,
             self._cache.misses,
+            self._rows.used_bytes,
+            self._rows.insertions,
+            self._rows.evictions,
             self._upkeep.flushes,
             self._compactor.compactions,
             self._log.bytes_used,
@@ -383,6 +418,10 @@ class Engine:
         """Prove the invariants; for tests."""
         self._log.check()
         self._cache.check()
+        self._rows.check()
+        for table in self._tables.values():
+            if table.rows is not None:
+                table.rows.check()
         memtables = [m for table in self._tables.values() for m in table.memtables()]
         assert self._memory.used == sum(memtable.memory_bytes for memtable in memtables), (
             "memory is charged exactly"
@@ -422,7 +461,7 @@ class Engine:
         wants_static = table.wants_static(wanted)
         users = [sstable.acquire() for sstable in sstables]
         try:
-            load = self._store.load_cached
+            load = self._store.load_uncached if wanted.bypass_cache else self._store.load_cached
             return await read_partition(
                 wanted, key, wall_s, table.existing, memtables, users, wants_static, load
             )
@@ -431,6 +470,24 @@ class Engine:
             raise
         finally:
             await self._store.release(users)
+
+    async def _read_through(
+        self, table: Table, rows: TableCache, wanted: Slice, key: bytes, wall_s: int
+    ) -> Page:
+        memtables = table.memtables()
+        users = [sstable.acquire() for sstable in table.sstables_with(key)]
+        has_static = table.layout.has_static
+        load = self._store.load_cached
+        try:
+            run = ReadThrough(rows, key, bounds_of(wanted), users, load, has_static)
+            page = await read_partition(
+                wanted, key, wall_s, table.existing, memtables, (), has_static, load, run
+            )
+        finally:
+            await self._store.release(users)
+        rows.hits += run.was_hit
+        rows.misses += not run.was_hit
+        return page
 
     async def _read_range(self, table: Table, wanted: Slice, wall_s: int) -> Page:
         memtables = table.memtables()
@@ -455,4 +512,7 @@ def _statistics_of(table: Table) -> TableStatistics:
         len(table.unmergeable),
         sum(len(memtable) for memtable in table.memtables())
         + sum(sstable.statistics.partitions for sstable in table.sstables),
+        len(table.rows) if table.rows is not None else 0,
+        table.rows.hits if table.rows is not None else 0,
+        table.rows.misses if table.rows is not None else 0,
     )

@@ -631,6 +631,11 @@ cdef class CompactionMerge:
         else:
             self.head = (deletion_ts, deleted_at, static_row)
 
+    def narrow(self, bytes low not None, bytes high not None, bint reverse=False) -> None:
+        """Merges only [low, high) from now on, in reverse from its end; chunks fed before serve."""
+        assert self.ready is None, "every chunk before was taken"
+        self.merge.open_range(low, high, reverse)
+
     def advance(self) -> int:
         """A run's number if it must be fed, PAUSED if a chunk is ready, DONE at the end."""
         cdef Py_ssize_t run
@@ -657,6 +662,9 @@ cdef class CompactionMerge:
             if tombstone[2] > merge.floor and not self.is_due(tombstone[2], tombstone[3]):
                 tombstones.append(tombstone)
         merge.close_window()
+        if merge.reverse:
+            clusterings.reverse()
+            rows.reverse()
         return Chunk(merge.window_start, merge.window_end, clusterings, rows, tombstones)
 
     cdef bytes keep_row(self, bytes row):

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from storage.fill import ReadThrough
 from storage.memtable import MemoryRun, Memtable
 from storage.merge import DONE, PAUSED, Chunk, Head, PageMerge, Run
 from storage.row import ColumnSet
@@ -34,13 +35,17 @@ async def read_partition(
     tables: Sequence[SSTable],
     wants_static: bool,
     load: Load,
+    cached: ReadThrough | None = None,
 ) -> Page:
-    """Answer a slice of one partition."""
+    """Answer a slice of one partition; `cached`, if given, stands for all SSTables."""
     merge = PageMerge(wanted, wall_s, existing)
     runs, heads = _memory_runs(memtables, key)
-    if tables:
+    if cached is not None:
+        heads.append(await cached.open(first_position(wanted, key), wanted.reverse))
+        runs.append(cached)
+    elif tables:
         position = first_position(wanted, key)
-        bounds = _bounds_of(wanted)
+        bounds = bounds_of(wanted)
         for table in tables:
             run = PartitionRun(table, key, bounds, load)
             head = await run.open(position, wanted.reverse, wants_static)
@@ -75,7 +80,7 @@ async def read_range(
         for scan in at_hand:
             heads.append(scan.head)
             runs.append(
-                PartitionRun(scan.table, key, _bounds_of(wanted), load) if wanted.reverse else scan
+                PartitionRun(scan.table, key, bounds_of(wanted), load) if wanted.reverse else scan
             )
         merge.begin(key, heads)
         outcome = await _drive(merge, runs, wanted.reverse, patience)
@@ -145,7 +150,7 @@ async def _drive(merge: PageMerge, runs: Sequence[Run], reverse: bool, patience:
             return outcome
 
 
-def _bounds_of(wanted: Slice) -> Bounds:
+def bounds_of(wanted: Slice) -> Bounds:
     """The clusterings in which all ranges lie."""
     if not wanted.ranges:
         return NO_BOUNDS

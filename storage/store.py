@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from storage.block_cache import BlockCache
+from storage.cache import RowCache
 from storage.commitlog import CommitLog
 from storage.disk import Disk
 from storage.errors import CorruptFile, DiskError
@@ -46,6 +47,7 @@ class Store:
         "memory",
         "points",
         "room",
+        "row_cache",
         "wall_s",
     )
 
@@ -62,6 +64,7 @@ class Store:
         random: Random,
         points: Points,
         has_found_damage: Callable[[CorruptFile], None],
+        row_cache: RowCache | None = None,
     ) -> None:
         self.disk = disk
         self.io = io
@@ -72,6 +75,7 @@ class Store:
         self.memory = memory
         self.room = room
         self.points = points
+        self.row_cache = row_cache
         self._random = random
         self._has_found_damage = has_found_damage
         self.wall_s = 0
@@ -79,7 +83,8 @@ class Store:
 
     def new_table(self, layout: Layout) -> Table:
         """A table without anything in it."""
-        return Table(layout, f"{self.directory}/{layout.name}-{layout.table_id.hex()}")
+        directory = f"{self.directory}/{layout.name}-{layout.table_id.hex()}"
+        return Table(layout, directory, self.row_cache)
 
     async def new_sstable(
         self, table: Table, partitions_expected: int, io_class: IoClass

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from storage.cache import RowCache, TableCache
 from storage.errors import CorruptFile
 from storage.layout import Layout
 from storage.memtable import Memtable
@@ -46,12 +47,17 @@ class Table:
         "is_dropped",
         "layout",
         "memtable",
+        "row_cache",
+        "rows",
         "sstables",
         "unmergeable",
     )
 
-    def __init__(self, layout: Layout, directory: str) -> None:
+    def __init__(self, layout: Layout, directory: str, row_cache: RowCache | None = None) -> None:
         self.directory = directory
+        self.row_cache = row_cache
+        self.rows: TableCache | None = None
+        """What is cached of the files; None if the schema or the configuration wants no rows."""
         self.has_directory = False
         self.memtable = Memtable(layout.has_clustering, layout.has_static)
         self.flushing: list[Frozen] = []
@@ -75,6 +81,12 @@ class Table:
         """The schema changed; files and memtables keep what they have."""
         self.layout = layout
         self.existing = ColumnSet(layout.live_columns | {0})
+        if self.rows is not None and not layout.caching_rows:
+            self.rows.clear()
+        if not layout.caching_rows or self.row_cache is None:
+            self.rows = None
+        elif self.rows is None:
+            self.rows = TableCache(self.row_cache)
 
     def memtables(self) -> list[Memtable]:
         """All that is in memory, the active one first."""
@@ -123,6 +135,8 @@ class Table:
         self.sstables = ()
         self.damage = None
         self.epoch += 1
+        if self.rows is not None:
+            self.rows.clear()
         self.take_memtable()
         return memtables, sstables
 
@@ -136,12 +150,12 @@ class Table:
 
     def sstables_for(self, wanted: Slice, key: bytes) -> list[SSTable]:
         """The files which may have something for a slice of one partition."""
+        return [table for table in self.sstables_with(key) if self._may_matter(table, wanted)]
+
+    def sstables_with(self, key: bytes) -> list[SSTable]:
+        """The files which may have something of a partition."""
         hashed = key_hash(key)
-        return [
-            table
-            for table in self.sstables
-            if table.may_contain(key, hashed) and self._may_matter(table, wanted)
-        ]
+        return [table for table in self.sstables if table.may_contain(key, hashed)]
 
     def sstables_between(self, start: bytes, end: bytes) -> list[SSTable]:
         """The files which may have partitions with keys in [start, end)."""
@@ -152,7 +166,12 @@ class Table:
         ]
 
     def add_sstable(self, added: SSTable) -> None:
-        """A file has become part of the table."""
+        """A flushed memtable's file has become part of the table.
+
+        Who adds content that was in no memtable must clear what is cached.
+        """
+        if self.rows is not None:
+            self.rows.advance_phase()
         self.replace_sstables((), (added,))
 
     def replace_sstables(self, removed: Sequence[SSTable], added: Sequence[SSTable]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from storage.errors import DiskError, DiskFull
+from storage.fill import absorb
 from storage.flush import write_memtable
 from storage.sstable.reader import SSTable
 from storage.store import Store
@@ -103,6 +104,10 @@ class Upkeep:
             await store.record(table, [sstable], [], frozen.position)
             store.points.reach("flush.recorded")
             table.add_sstable(sstable)
+            if table.rows is not None:
+                # Reads merge the memtable until all that is cached has taken it up.
+                await absorb(table.rows, frozen.memtable)
+                store.points.reach("flush.absorbed")
             table.flushing.remove(frozen)
             store.charge([frozen.memtable], -1)
         self.flushes += 1

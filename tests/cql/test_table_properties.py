@@ -84,10 +84,25 @@ def test_leveled_tables_get_smaller_filters_unless_told_otherwise() -> None:
     assert altered.bloom_filter_fp_chance == 0.01
 
 
-def test_rows_are_cached_unless_it_was_refused_in_so_many_words() -> None:
+@pytest.mark.parametrize(
+    ("caching", "caches_rows"),
+    [
+        ("{'keys': 'ALL', 'rows_per_partition': 'ALL'}", True),
+        ("{'keys': 'NONE', 'rows_per_partition': '10'}", True),
+        # As Cassandra describes every table.
+        ("{'keys': 'ALL', 'rows_per_partition': 'NONE'}", True),
+        ("{'keys': 'NONE', 'rows_per_partition': 'NONE'}", False),
+        ("{'rows_per_partition': 'NONE'}", False),
+        ("{'enabled': 'false'}", False),
+        ("{'enabled': false, 'keys': 'ALL', 'rows_per_partition': 'ALL'}", False),
+        ("{'enabled': true, 'keys': 'NONE', 'rows_per_partition': 'NONE'}", True),
+    ],
+)
+def test_rows_are_cached_unless_it_was_refused_in_so_many_words(
+    caching: str, caches_rows: bool
+) -> None:
     assert built("comment = ''").row_cache
-    assert not built("caching = {'keys': 'ALL', 'rows_per_partition': 'NONE'}").row_cache
-    assert built("caching = {'keys': 'ALL', 'rows_per_partition': 'ALL'}").row_cache
+    assert built(f"caching = {caching}").row_cache == caches_rows
 
 
 def test_options_which_are_not_named_stay() -> None:
@@ -190,6 +205,12 @@ def test_obsolete_options_are_ignored_with_a_warning(name: str) -> None:
             ConfigurationError,
             "Min compaction threshold (got 40) cannot be greater than max compaction threshold "
             "(got 32)",
+        ),
+        (
+            "caching = {'enabled': 'perhaps'}",
+            ConfigurationError,
+            "Invalid value 'perhaps' for caching sub-option 'enabled': "
+            "only 'true' and 'false' are allowed",
         ),
         (
             "caching = {'keys': 'SOME'}",

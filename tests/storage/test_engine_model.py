@@ -30,11 +30,12 @@ class EngineMachine(RuleBasedStateMachine):
     """Writes come with any timestamps, so nothing may be purged: the grace time is long."""
 
     gc_grace_s = 1000
+    bloom_fp_chance = 0.01
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.disk = MemoryDisk()
+        self.disk: MemoryDisk = MemoryDisk()
         self.model = TableModel(has_static=True)
         self.now = 0
 
@@ -47,6 +48,7 @@ class EngineMachine(RuleBasedStateMachine):
             has_clustering=True,
             has_static=True,
             gc_grace_s=self.gc_grace_s,
+            bloom_fp_chance=self.bloom_fp_chance,
             chunk_bytes=chunk_bytes,
         )
         self.open()
