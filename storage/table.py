@@ -135,8 +135,7 @@ class Table:
         self.sstables = ()
         self.damage = None
         self.epoch += 1
-        if self.rows is not None:
-            self.rows.clear()
+        self.forget_rows()
         self.take_memtable()
         return memtables, sstables
 
@@ -147,6 +146,7 @@ class Table:
         older = [Frozen(m, position) for m in reversed(memtables) if len(m)]
         self.flushing = [*older, *self.flushing]
         self.sstables = sstables
+        self.forget_rows()
 
     def sstables_for(self, wanted: Slice, key: bytes) -> list[SSTable]:
         """The files which may have something for a slice of one partition."""
@@ -165,10 +165,15 @@ class Table:
             if table.statistics.first_key < end and table.statistics.last_key >= start
         ]
 
+    def forget_rows(self) -> None:
+        """Nothing is known of the files any more; for when their content changes."""
+        if self.rows is not None:
+            self.rows.clear()
+
     def add_sstable(self, added: SSTable) -> None:
         """A flushed memtable's file has become part of the table.
 
-        Who adds content that was in no memtable must clear what is cached.
+        The caller lets the cached rows absorb the memtable.
         """
         if self.rows is not None:
             self.rows.advance_phase()

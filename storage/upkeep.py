@@ -141,6 +141,7 @@ class Upkeep:
             raise
         store.points.reach("truncate.recorded")
         table.replace_sstables((), files)
+        table.forget_rows()
         store.log.mark_flushed(table.layout.table_id, position)
         await store.retire([file for file in before if file not in files])
         store.points.reach("truncate.done")
