@@ -483,6 +483,9 @@ class Engine:
             page = await read_partition(
                 wanted, key, wall_s, table.existing, memtables, (), has_static, load, run
             )
+        except CorruptFile as damage:
+            self._store.quarantine(table, damage)
+            raise
         finally:
             await self._store.release(users)
         rows.hits += run.was_hit
