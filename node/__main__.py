@@ -57,7 +57,11 @@ def _parser() -> argparse.ArgumentParser:
         help="data directory, or memory:// (default: data)",
     )
     add("--io", metavar="HOW", help="uring, threads, buffered or auto (default: auto)")
-    add("--shards", metavar="N", help="number of shards (default: one per core)")
+    add(
+        "--shards",
+        metavar="N",
+        help="number of shards (default: as many as the data have, else one per core)",
+    )
     add("--memory", metavar="SIZE", help="memory of the node, such as 512MiB")
     add("--host", dest="rpc_address", metavar="A", help="address to listen on (default: 127.0.0.1)")
     add("--port", dest="native_transport_port", metavar="P", help="CQL port; 0 takes a free one")

@@ -57,6 +57,8 @@ class Config:
     port_file: str | None = None
     insecure_listen: bool = False
     shards: int = 1
+    keeps_shards: bool = False
+    """Nobody chose a number: a directory that has data keeps its own."""
     memory_bytes: int = 256 * MIB
     num_tokens: int = 16
     initial_token: tuple[int, ...] = ()
@@ -241,16 +243,15 @@ def build_config(overrides: Mapping[str, object], config_file: str | None = None
 
     `overrides` has the field names of Config and values that are already checked.
     """
-    values: dict[str, object] = {
-        "shards": default_shards(),
-        "memory_bytes": default_memory_bytes(),
-    }
+    values: dict[str, object] = {"memory_bytes": default_memory_bytes()}
     warnings: list[str] = []
     if config_file is not None:
         values.update(_read_file(config_file, warnings))
-    values.update({name: value for name, value in overrides.items() if value is not None})
-    if values.get("dev") and "shards" not in {k for k, v in overrides.items() if v is not None}:
-        values["shards"] = 1
+    given = {name: value for name, value in overrides.items() if value is not None}
+    values.update(given)
+    if "shards" not in (given if values.get("dev") else values):
+        values["shards"] = 1 if values.get("dev") else default_shards()
+        values["keeps_shards"] = True
     config = dataclasses.replace(Config(), warnings=tuple(warnings), **values)  # type: ignore[arg-type]
     _check_together(config)
     return config

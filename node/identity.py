@@ -2,7 +2,7 @@
 
 Made at the first start and kept in `node.json` of the data directory, replaced as a whole: written
 beside, synced, renamed, directory synced. Everything else about a node may change between two
-starts; this may not.
+starts; of this only the number of shards does, by `node.resharding`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FILE_NAME = "node.json"
 FORMAT = 1
+FORMAT_ADOPTING = 2
+"""Like `FORMAT`, and the shards' directories are not yet in their places: `node.resharding`."""
 PAGING_KEY_BYTES = 32
 TOKEN_MIN, TOKEN_MAX = -(1 << 63) + 1, (1 << 63) - 1
 
@@ -39,6 +41,8 @@ class Identity:
     shards: int
     tokens: tuple[int, ...]
     paging_key: bytes
+    is_adopting: bool = False
+    """The directories of `shards` shards are whole and have yet to take the place of others."""
 
 
 async def load_or_create(disk: Disk, config: Config, random: Random) -> Identity:
@@ -48,7 +52,7 @@ async def load_or_create(disk: Disk, config: Config, random: Random) -> Identity
         content = await _read(disk, path)
     except FileMissing:
         identity = _new(config, random)
-        await _write(disk, config.data_directory, identity)
+        await save(disk, config.data_directory, identity)
         return identity
     identity = _decode(content, path)
     _check_same(identity, config)
@@ -69,11 +73,6 @@ def _check_same(identity: Identity, config: Config) -> None:
         raise IdentityMismatch(
             f"the data belongs to cluster {identity.cluster_name!r}, not to {config.cluster_name!r}"
         )
-    if identity.shards != config.shards:
-        raise IdentityMismatch(
-            f"the data was written by {identity.shards} shards, the node is started with "
-            f"{config.shards}; start it with --shards {identity.shards}"
-        )
 
 
 async def _read(disk: Disk, path: str) -> bytes:
@@ -85,7 +84,8 @@ async def _read(disk: Disk, path: str) -> bytes:
         await file.close()
 
 
-async def _write(disk: Disk, directory: str, identity: Identity) -> None:
+async def save(disk: Disk, directory: str, identity: Identity) -> None:
+    """Make an identity durable; after a crash either it is found or the one before."""
     beside, path = f"{directory}/{FILE_NAME}.new", f"{directory}/{FILE_NAME}"
     if f"{FILE_NAME}.new" in await disk.list(directory):
         await disk.remove(beside)
@@ -102,7 +102,7 @@ async def _write(disk: Disk, directory: str, identity: Identity) -> None:
 def _encode(identity: Identity) -> bytes:
     return json.dumps(
         {
-            "format": FORMAT,
+            "format": FORMAT_ADOPTING if identity.is_adopting else FORMAT,
             "host_id": str(identity.host_id),
             "cluster_name": identity.cluster_name,
             "shards": identity.shards,
@@ -116,7 +116,7 @@ def _encode(identity: Identity) -> bytes:
 def _decode(content: bytes, path: str) -> Identity:
     try:
         fields = json.loads(content)
-        if fields["format"] != FORMAT:
+        if fields["format"] not in (FORMAT, FORMAT_ADOPTING):
             raise IdentityMismatch(
                 f"{path} has format {fields['format']}, this node knows {FORMAT}"
             )
@@ -126,6 +126,7 @@ def _decode(content: bytes, path: str) -> Identity:
             fields["shards"],
             tuple(int(token) for token in fields["tokens"]),
             bytes.fromhex(fields["paging_key"]),
+            fields["format"] == FORMAT_ADOPTING,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise IdentityMismatch(f"{path} is damaged: {error}") from None

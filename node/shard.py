@@ -65,6 +65,8 @@ STORAGE_PORT: Final = 7000
 BASE_BYTES: Final = 48 * 1024 * 1024
 """What a shard needs before it holds any data."""
 SHARD_BYTES_MIN: Final = 16 * 1024 * 1024
+INTERNAL_LAYOUTS: Final = (BATCHLOG_LAYOUT,)
+"""Tables of every shard that no schema has."""
 MEMTABLE_SHARE, ROW_CACHE_SHARE, BLOCK_CACHE_SHARE = 0.35, 0.20, 0.12
 SEGMENTS_AHEAD: Final = 2
 """For how many segments of the log there must be room for writes to be accepted."""
@@ -138,7 +140,7 @@ class Shard:
             world.disk,
             self._directory,
             world.shard,
-            _engine_config(config),
+            engine_config(config),
             random=world.random,
             listener=self,
         )
@@ -195,7 +197,7 @@ class Shard:
         """Learn the schema, recover what is on disk; when this returns requests can be answered."""
         assert self._replicator is not None, "the schema is opened first"
         await self._replicator.start()
-        report = await self.engine.open([*self._follower.freeze(), BATCHLOG_LAYOUT])
+        report = await self.engine.open([*self._follower.freeze(), *INTERNAL_LAYOUTS])
         self._follower.serve_tables()
         self.coordinator.serve()
         self._background.start()
@@ -454,7 +456,7 @@ def _node_facts(world: World) -> NodeFacts:
     )
 
 
-def _engine_config(config: Config) -> EngineConfig:
+def engine_config(config: Config) -> EngineConfig:
     """Divides a shard's memory; the rest is for requests in flight and for what files need."""
     share = config.memory_bytes // config.shards
     usable = max(SHARD_BYTES_MIN, share - BASE_BYTES)

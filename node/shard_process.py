@@ -142,7 +142,7 @@ class _Process:
                 siblings=siblings,
                 loop=loop,
                 has_failed=self._has_failed,
-                boot=_boot(),
+                boot=boot_id(),
             )
         )
 
@@ -184,7 +184,7 @@ def _nothing() -> None:
     """No shard has been built yet, so no write can wait for its log."""
 
 
-def _boot() -> bytes:
+def boot_id() -> bytes:
     """The kernel's name for the time since the machine started; without one, every life is new."""
     try:
         with open("/proc/sys/kernel/random/boot_id") as file:

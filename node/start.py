@@ -11,17 +11,23 @@ import logging
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+import uvloop
+
 from node import log
+from node.child import ChildFailed, run_in_child
 from node.identity import Identity, IdentityMismatch, load_or_create
 from node.listener import Listeners, is_in_use, open_listeners
+from node.resharding import ReshardingFailed, Surroundings, reshard, tidy
 from node.shard import MEMORY_SCHEME, open_disk
-from node.shard_process import run_shard
+from node.shard_process import boot_id, run_shard
 from node.supervisor import Seat, Supervisor
-from storage.errors import DirectoryLocked, DiskError, IoUringRefused
+from storage.errors import DirectoryLocked, DiskError, IoUringRefused, StorageError
+from storage.values import replace
 
 if TYPE_CHECKING:
     from node.config import Config
@@ -46,7 +52,11 @@ def start_node(config: Config) -> int:
         _log.warning("%s", warning)
     try:
         identity, lock, back_end = asyncio.run(_take_directory(config))
+        config, identity = _settle_shards(config, identity)
         listeners = _listen(config)
+    except KeyboardInterrupt:
+        print("pythia: interrupted; the next start goes on from here", file=sys.stderr)
+        return EXIT_CANNOT_START
     except CannotStart as error:
         print(f"pythia: {error}", file=sys.stderr)
         return EXIT_CANNOT_START
@@ -75,6 +85,7 @@ async def _take_directory(config: Config) -> tuple[Identity, Lock | None, str]:
         lock = await _lock(disk, directory)
         # A node's identity and its paging key come from the system's own randomness.
         identity = await load_or_create(disk, config, Random(secrets.randbits(256)))
+        identity = await tidy(disk, directory, identity)
     except OSError as error:
         raise CannotStart(f"{directory}: {error.strerror}") from None
     except IoUringRefused as error:
@@ -86,6 +97,45 @@ async def _take_directory(config: Config) -> tuple[Identity, Lock | None, str]:
         raise CannotStart(str(error)) from None
     disk.stop()
     return identity, lock, disk.description
+
+
+def _settle_shards(config: Config, identity: Identity) -> tuple[Config, Identity]:
+    """Let the data and the node agree on the number of shards."""
+    if identity.shards == config.shards:
+        return config, identity
+    if config.keeps_shards:
+        _log.info(
+            "the data are in %d shards, and so they stay; --shards %d would change that",
+            identity.shards,
+            config.shards,
+        )
+        return replace(config, shards=identity.shards), identity
+    for place in _listen(config).every():
+        place.close()  # Re-sharding may take long: a port in use should be told before.
+    _log.info("re-sharding from %d to %d shards", identity.shards, config.shards)
+    try:
+        run_in_child(lambda: _reshard(config, identity))
+    except ChildFailed as failure:
+        raise CannotStart(f"re-sharding failed, nothing is lost: {failure}") from None
+    return config, replace(identity, shards=config.shards)
+
+
+def _reshard(config: Config, identity: Identity) -> str:
+    """Runs in a process of its own; gives what is wrong, or ""."""
+
+    async def run() -> None:
+        disk = open_disk(config.data_directory, config.io)
+        random = Random(secrets.randbits(256))
+        around = Surroundings(disk, config, random, boot_id(), int(time.time()))
+        await reshard(around, identity)
+        disk.stop()
+
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run())
+    except (ReshardingFailed, StorageError) as error:
+        return str(error)
+    return ""
 
 
 async def _lock(disk: Disk, directory: str) -> Lock:

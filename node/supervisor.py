@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from node.child import die_with_parent, ending
 from node.config import Config
 from node.failure_policy import Verdict
 from node.high_mark import HighMark
@@ -45,7 +46,6 @@ HALTED = (
     " files. End this process and start it again when the cause is gone"
 )
 
-_PR_SET_PDEATHSIG = 1
 _log = logging.getLogger("supervisor")
 
 
@@ -220,7 +220,7 @@ class Supervisor:
         """Runs the shard in the new process and leaves it; never returns."""
         code = EXIT_FAILED
         try:
-            _die_with_parent()
+            die_with_parent()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -268,7 +268,7 @@ class Supervisor:
             self._read_last_words(child)
             self._bury(child, status)
             if is_starting:
-                raise StartFailed(f"shard {child.shard} ended while starting ({_told(status)})")
+                raise StartFailed(f"shard {child.shard} ended while starting ({ending(status)})")
 
     def _read_last_words(self, child: _Child) -> None:
         while child.control is not None and select.select([child.control], [], [], 0)[0]:
@@ -288,7 +288,7 @@ class Supervisor:
         _log.error(
             "shard %d died (%s); it starts again in %.1f s",
             child.shard,
-            _told(status),
+            ending(status),
             child.delay_s,
         )
         child.restart_at = time.monotonic() + child.delay_s
@@ -335,19 +335,3 @@ def _mesh_pairs(
     shards: int,
 ) -> dict[tuple[int, int], tuple[socket.socket, socket.socket]]:
     return {(low, high): socket.socketpair() for high in range(shards) for low in range(high)}
-
-
-def _told(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return f"signal {signal.Signals(os.WTERMSIG(status)).name}"
-    return f"exit code {os.waitstatus_to_exitcode(status)}"
-
-
-def _die_with_parent() -> None:
-    """Asks Linux to kill this process when the supervisor dies; elsewhere the control socket's end
-    does.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

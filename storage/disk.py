@@ -102,7 +102,10 @@ class Disk(Protocol):
         """Give the length of a file in bytes."""
 
     async def rename(self, source: str, target: str) -> None:
-        """Give a file another name, replacing what has that name, at once for every observer."""
+        """Give a file another name, replacing what has that name, at once for every observer.
+
+        A directory moves with all that is in it; nothing may have its new name.
+        """
 
     async def link(self, source: str, target: str) -> None:
         """Give a file one more name; `FileAlreadyExists` if something has it.

@@ -35,7 +35,7 @@ from storage.room import Marks, Room
 from storage.slice import Page, Slice
 from storage.snapshot import SnapshotFile, link_files, restore_files
 from storage.sstable.reader import SSTable
-from storage.store import Memory, Store
+from storage.store import TABLES_DIRECTORY, Memory, Store
 from storage.table import Table
 from storage.upkeep import Upkeep
 from storage.values import value_class
@@ -194,7 +194,7 @@ class Engine:
         self._store = Store(
             disk,
             self._io,
-            f"{directory}/tables",
+            f"{directory}/{TABLES_DIRECTORY}",
             self._log,
             Manifest(disk, directory, points, self._listener.has_failed),
             self._cache,

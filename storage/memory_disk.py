@@ -59,9 +59,13 @@ class MemoryDisk:
     async def rename(self, source: str, target: str) -> None:
         """Give a file another name, replacing what has that name."""
         source, target = normpath(source), normpath(target)
-        if source not in self._files or _parent(target) not in self._directories:
+        is_directory = source in self._directories
+        if _parent(target) not in self._directories or not (is_directory or source in self._files):
             raise FileMissing(errno.ENOENT, "rename", source)
-        self._files[target] = self._files.pop(source)
+        if is_directory:
+            self._move_directory(source, target)
+        else:
+            self._files[target] = self._files.pop(source)
 
     async def link(self, source: str, target: str) -> None:
         """Give a file one more name."""
@@ -107,6 +111,16 @@ class MemoryDisk:
             raise DirectoryLocked(errno.EWOULDBLOCK, "lock", directory)
         self._locks.add(directory)
         return MemoryLock(self._locks, directory)
+
+    def _move_directory(self, source: str, target: str) -> None:
+        if target in self._files or target in self._directories:
+            raise disk_error(errno.EEXIST, "rename", target)
+        below = f"{source}/"
+        for path in [path for path in self._files if path.startswith(below)]:
+            self._files[target + path[len(source) :]] = self._files.pop(path)
+        moved = {path for path in self._directories if path == source or path.startswith(below)}
+        self._directories -= moved
+        self._directories |= {target + path[len(source) :] for path in moved}
 
     def _get_directory(self, operation: str, path: str) -> str:
         path = normpath(path)

@@ -22,6 +22,8 @@ from storage.sstable.reader import Fetch, Parsed, SSTable
 from storage.table import Table
 
 IDENTITY_BYTES = 16
+TABLES_DIRECTORY = "tables"
+"""Where in a shard's directory those of its tables lie."""
 
 
 @dataclass(slots=True)
@@ -30,6 +32,11 @@ class Memory:
 
     limit: int
     used: int = 0
+
+
+def table_directory(tables: str, layout: Layout) -> str:
+    """Where the files of a table lie."""
+    return f"{tables}/{layout.name}-{layout.table_id.hex()}"
 
 
 class Store:
@@ -83,8 +90,7 @@ class Store:
 
     def new_table(self, layout: Layout) -> Table:
         """A table without anything in it."""
-        directory = f"{self.directory}/{layout.name}-{layout.table_id.hex()}"
-        return Table(layout, directory, self.row_cache)
+        return Table(layout, table_directory(self.directory, layout), self.row_cache)
 
     async def new_sstable(
         self, table: Table, partitions_expected: int, io_class: IoClass

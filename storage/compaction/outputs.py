@@ -56,8 +56,13 @@ class Outputs:
         cuts = self._choice.cuts
         return cuts[self._part] if self._part < len(cuts) else NO_KEY
 
+    def take_written(self) -> list[SSTable]:
+        """The files that are ended by now, which are the caller's from here on."""
+        files, self._written = self._written, []
+        return files
+
     async def finish(self) -> list[SSTable]:
-        """End the last file; all are durable, and the caller's."""
+        """End the last file; all that were not taken are durable, and the caller's."""
         current = self._current
         if current is not None:
             if current.writer.statistics.partitions:
@@ -65,16 +70,14 @@ class Outputs:
             else:
                 await current.abandon()
                 self._current = None
-        files, self._written = self._written, []
-        return files
+        return self.take_written()
 
     async def abandon(self) -> list[SSTable]:
         """Give up; the files which were finished are the caller's to remove."""
         current, self._current = self._current, None
         if current is not None:
             await current.abandon()
-        files, self._written = self._written, []
-        return files
+        return self.take_written()
 
     async def _end(self, current: SSTableOutput) -> None:
         self._written.append(await current.finish())

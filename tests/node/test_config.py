@@ -100,3 +100,13 @@ def test_a_setting_is_shown_as_a_file_may_have_it() -> None:
     values = set(dataclasses.astuple(config))
     for key, text in shown.items():
         assert parse_setting(key, text) in values, key
+
+
+def test_a_number_of_shards_that_nobody_chose_gives_way_to_the_data(tmp_path: Path) -> None:
+    file = tmp_path / "pythia.yaml"
+    file.write_text("shards: 3\n")
+    assert build_config({}).keeps_shards
+    assert build_config({"dev": True}).keeps_shards
+    assert not build_config({"shards": 3}).keeps_shards
+    assert not build_config({}, str(file)).keeps_shards
+    assert build_config({"dev": True}, str(file)).keeps_shards

@@ -210,6 +210,25 @@ def test_a_link_neither_replaces_nor_comes_from_nowhere(run: Run) -> None:
         with pytest.raises(FileMissing):
             await disk.link(f"{directory}/a", f"{directory}/none/c")
 
+
+def test_a_renamed_directory_takes_along_what_is_in_it(run: Run) -> None:
+    async def test(disk: Disk, directory: str) -> None:
+        await disk.make_directory(f"{directory}/old/x/deep")
+        await disk.make_directory(f"{directory}/new")
+        file = await disk.open(f"{directory}/old/x/deep/f", OpenMode.CREATE)
+        await file.write(0, b"content")
+        await disk.rename(f"{directory}/old/x", f"{directory}/new/y")
+        await disk.sync_directory(f"{directory}/new")
+        assert await disk.list(f"{directory}/old") == []
+        assert await disk.list(f"{directory}/new") == ["y"]
+        assert await disk.list(f"{directory}/new/y/deep") == ["f"]
+        assert await file.read(0, 10) == b"content"
+        await file.close()
+        with pytest.raises(FileMissing):
+            await disk.list(f"{directory}/old/x")
+        with pytest.raises(DiskError):
+            await disk.rename(f"{directory}/old", f"{directory}/new")
+
     run(test)
 
 

@@ -27,9 +27,11 @@ async def run_until_crash(disk: SimulatedDisk, scenario: Coroutine[Any, Any, Non
         await running
         return False
     left = [task for task in asyncio.all_tasks() - before if task is not mine]
-    for task in left:
-        task.cancel()
-    await asyncio.wait((running, stopped, *left))
+    while waiting := [task for task in (running, stopped, *left) if not task.done()]:
+        # More than once: what a task does when it ends may wait for the dead disk again.
+        for task in waiting:
+            task.cancel()
+        await asyncio.sleep(0)
     for task in (running, stopped, *left):
         with contextlib.suppress(asyncio.CancelledError, SimulatedCrash):
             task.exception()

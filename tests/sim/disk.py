@@ -11,7 +11,7 @@ repeats a run.
 
 import asyncio
 import errno
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from posixpath import dirname, normpath
 from random import Random
@@ -94,6 +94,8 @@ class NameChange:
     removed: str | None
     added: str | None
     inode: Inode | None
+    moves_directory: bool = False
+    """`removed` is a directory that became `added` with all that is in it."""
 
 
 class SimulatedDisk:
@@ -127,7 +129,15 @@ class SimulatedDisk:
         self.is_dead = True
         found = SimulatedDisk(self._random, faults)
         found._directories = set(self._directories)
-        names = self._surviving_names() if power_cut else self._names
+        names = self._names
+        if power_cut:
+            survived = self._surviving_changes()
+            names = dict(self._durable_names)
+            for change in survived:
+                _apply(names, change)
+            for change in reversed(self._changes):
+                if change.moves_directory and not any(change is other for other in survived):
+                    _move_below(found._directories, change.added or "", change.removed or "")
         survivors: dict[int, Inode] = {}
         for name, inode in names.items():
             if id(inode) not in survivors:
@@ -221,9 +231,16 @@ class SimulatedDisk:
         """Give a file another name, replacing what has that name."""
         source, target = normpath(source), normpath(target)
         await self._call("rename", source)
-        if source not in self._names or _parent(target) not in self._directories:
+        is_directory = source in self._directories
+        if _parent(target) not in self._directories or not (is_directory or source in self._names):
             raise FileMissing(errno.ENOENT, "rename", source)
-        self._change(NameChange(source, target, self._names[source]))
+        if not is_directory:
+            self._change(NameChange(source, target, self._names[source]))
+            return
+        if target in self._names or target in self._directories:
+            raise disk_error(errno.ENOTEMPTY, "rename", target)
+        self._change(NameChange(source, target, None, moves_directory=True))
+        _move_below(self._directories, source, target)
 
     async def link(self, source: str, target: str) -> None:
         """Give a file one more name."""
@@ -326,15 +343,12 @@ class SimulatedDisk:
         _apply(self._names, change)
         self._changes.append(change)
 
-    def _surviving_names(self) -> dict[str, Inode]:
-        """The durable names, and a random part of the changes since."""
-        names = dict(self._durable_names)
+    def _surviving_changes(self) -> Sequence[NameChange]:
+        """A random part of the changes that nobody has made durable."""
         fate = self._random.choice(("nothing", "everything", "prefix", "subset"))
         kept = {"nothing": 0, "prefix": self._random.randint(0, len(self._changes))}
-        for change in self._changes[: kept.get(fate, len(self._changes))]:
-            if fate != "subset" or self._random.random() < 0.5:
-                _apply(names, change)
-        return names
+        survivors = self._changes[: kept.get(fate, len(self._changes))]
+        return [c for c in survivors if fate != "subset" or self._random.random() < 0.5]
 
     def _get_directory(self, operation: str, path: str) -> str:
         path = normpath(path)
@@ -472,10 +486,22 @@ def _sectors(offset: int, data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _apply(names: dict[str, Inode], change: NameChange) -> None:
+    if change.moves_directory:
+        source, target = f"{change.removed}/", f"{change.added}/"
+        for path in [path for path in names if path.startswith(source)]:
+            names[target + path[len(source) :]] = names.pop(path)
+        return
     if change.removed is not None:
         names.pop(change.removed, None)
     if change.added is not None and change.inode is not None:
         names[change.added] = change.inode
+
+
+def _move_below(directories: set[str], source: str, target: str) -> None:
+    """Let a directory, and those in it, have another name."""
+    moved = {path for path in directories if path == source or path.startswith(f"{source}/")}
+    directories -= moved
+    directories |= {target + path[len(source) :] for path in moved}
 
 
 def _parent(path: str) -> str:
