@@ -1,0 +1,155 @@
+"""Each call to the disk fails once: nothing acknowledged is lost, no answer wrong, nothing hangs.
+
+A run of writes, flushes, compactions and reads is repeated with an error at another call each time:
+EIO, ENOSPC, EROFS, EMFILE, or a write that stops half way. Afterwards the machine is started anew,
+after a kill or a power cut, on a disk that works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+from random import Random
+
+import pytest
+
+from storage.engine import Engine
+from storage.errors import CorruptFile, StorageError
+from storage.slice import Page, Slice
+from tests.sim.disk import Faults, SimulatedDisk
+from tests.storage.test_engine_crashes import CONFIG, KEPT, layout_of, mutation_of, table_of
+
+ERRNOS = (errno.EIO, errno.ENOSPC, errno.EROFS, errno.EMFILE)
+CALLS_MAX = 2_000
+QUICK_STEP = 11
+"""Each quick run fails every eleventh call, the seed says with which it begins."""
+
+TURNS, WRITES_A_TURN = 14, 6
+
+
+class Node:
+    """One life of a shard: what it was told to write, and what it has acknowledged."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.acknowledged: set[int] = set()
+        self.synced: set[int] = set()
+        self.failure: BaseException | None = None
+        self.damage: list[CorruptFile] = []
+
+    # The engine's listener.
+
+    def work_is_due(self) -> None:
+        pass
+
+    def has_failed(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+
+    def has_found_damage(self, damage: CorruptFile) -> None:
+        self.damage.append(damage)
+
+    def tell(self, message: str) -> None:
+        pass
+
+    async def live(self, disk: SimulatedDisk, ends_well: bool) -> None:
+        """Until the work is done, or storage has said that it can go on no more.
+
+        A life that does not end well leaves its last writes to the log.
+        """
+        engine = Engine(disk, "/shard-0", 0, CONFIG, listener=self)
+        try:
+            await engine.open([layout_of(KEPT)])
+            for turn in range(TURNS):
+                await self._turn(engine, turn)
+                if self.failure is not None:
+                    break
+            if ends_well or self.failure is not None:
+                await engine.stop(flush=self.failure is None)
+        except StorageError as error:
+            self.failure = self.failure or error
+
+    async def _turn(self, engine: Engine, turn: int) -> None:
+        written = []
+        for _ in range(WRITES_A_TURN):
+            while table_of(self.begun) != KEPT:
+                self.begun += 1
+            number, self.begun = self.begun, self.begun + 1
+            try:
+                waited = engine.apply(mutation_of(number))
+                if waited is not None:
+                    await waited
+            except StorageError:
+                continue  # The client was told that it failed.
+            written.append(number)
+        engine.end_of_turn()  # It raises before any answer has left.
+        self.acknowledged.update(written)
+        engine.tick(float(turn))
+        if turn % 4 == 3:
+            await self._try(engine.sync())
+            self.synced |= self.acknowledged if self.failure is None else set()
+        for job in engine.background(turn):
+            await self._try(job)
+        if turn % 6 == 5:
+            await self._try(engine.compact(KEPT, turn))
+        await self._read(engine)
+
+    async def _try(self, work: object) -> None:
+        """Background work may fail; what it was to do is then done later, or storage has failed."""
+        try:
+            await work  # type: ignore[misc]
+        except StorageError:
+            return
+
+    async def _read(self, engine: Engine) -> None:
+        """A read fails, or gives everything that was acknowledged."""
+        try:
+            found = await numbers_in(engine)
+        except StorageError:
+            return
+        assert self.acknowledged <= found, f"{self.acknowledged - found} are missing in a read"
+
+
+async def numbers_in(engine: Engine) -> set[int]:
+    """The writes that a read of everything finds."""
+    answer = engine.read(Slice(KEPT), 0)
+    page = answer if isinstance(answer, Page) else await answer
+    return {int(c[1:]) for partition in page.partitions for c in partition.clusterings}
+
+
+async def check(random: Random, number: int, error: int, power_cut: bool) -> bool:
+    """One run with an error at a call, and the restart; whether there was such a call."""
+    disk = SimulatedDisk(random, Faults(errnos={number: error}))
+    node = Node()
+    async with asyncio.timeout(60):
+        await node.live(disk, ends_well=random.random() < 0.3)
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()  # What the process would have done if it had lived on.
+    where = f"{errno.errorcode[error]} at call {number}: {disk.trace[number - 1 : number]}"
+    assert not node.damage, f"{where} was taken for damage"
+    healthy = disk.restart(power_cut=power_cut)
+    engine = Engine(healthy, "/shard-0", 0, CONFIG)
+    report = await engine.open([layout_of(KEPT)])
+    assert not report.damaged, where
+    found = await numbers_in(engine)
+    promised = node.synced if power_cut else node.acknowledged
+    assert promised <= found, f"{where}: {sorted(promised - found)} are lost"
+    assert all(table_of(n) == KEPT and n < node.begun for n in found), where
+    await engine.stop()
+    return disk.calls >= number
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+@pytest.mark.parametrize("error", ERRNOS, ids=lambda error: errno.errorcode[error])
+def test_an_error_at_any_call_loses_nothing_acknowledged(
+    seed: int, error: int, power_cut: bool, request: pytest.FixtureRequest
+) -> None:
+    step = 1 if request.config.getoption("--long") else QUICK_STEP
+
+    async def test() -> int:
+        random = Random(seed)
+        for failed, number in enumerate(range(1 + seed % step, CALLS_MAX, step)):
+            if not await check(random, number, error, power_cut):
+                return failed
+        raise AssertionError("the run does not end")
+
+    assert asyncio.run(test()) > 100 // step
