@@ -349,8 +349,9 @@ class Harness:
         """Monotonic seconds, from which deadlines are counted."""
         return 0.0
 
-    def answer(self, answer: Any) -> Any:
-        """What a door gave, waited for."""
+    def answer(self, ask: Callable[[], Any]) -> Any:
+        """What a door gives, waited for."""
+        answer = ask()
         if hasattr(type(answer), "__await__"):
             try:
                 answer.send(None)
@@ -366,7 +367,7 @@ class Harness:
         """The result of one statement."""
         level = Consistency(options.pop("consistency", 1))
         given = QueryOptions(level, list(values) or None, **options)
-        return self.answer(self.executor.query(text, given, self.session, self.moment()))
+        return self.answer(lambda: self.executor.query(text, given, self.session, self.moment()))
 
     def rows(self, text: str, *values: Any, **options: Any) -> list[list[bytes | None]]:
         """The rows of one SELECT, all its pages."""
@@ -380,7 +381,7 @@ class Harness:
 
     def prepare(self, text: str) -> Prepared:
         """Prepare one statement."""
-        result = self.answer(self.executor.prepare(text, None, self.session, self.moment()))
+        result = self.answer(lambda: self.executor.prepare(text, None, self.session, self.moment()))
         assert isinstance(result, Prepared)
         return result
 
@@ -389,14 +390,14 @@ class Harness:
         level = Consistency(options.pop("consistency", 1))
         given = QueryOptions(level, list(values), **options)
         request = Execute(prepared.id, None, given)
-        return self.answer(self.executor.execute(request, self.session, self.moment()))
+        return self.answer(lambda: self.executor.execute(request, self.session, self.moment()))
 
     def batch(self, kind: int, *parts: Any) -> Any:
         """Run a BATCH message."""
         request = Batch(
             kind, [(query, list(values)) for query, values in parts], QueryOptions(Consistency.ONE)
         )
-        return self.answer(self.executor.batch(request, self.session, self.moment()))
+        return self.answer(lambda: self.executor.batch(request, self.session, self.moment()))
 
 
 def rows_of(result: Any) -> list[list[bytes | None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -72,9 +72,8 @@ class StoredHarness(Harness):
                 for engine in self.engines:
                     engine.set_layout(layout)
 
-    def answer(self, answer: Any) -> Any:
-        if isinstance(answer, Awaitable):
-            answer = self.loop.run_until_complete(_waited(answer))
+    def answer(self, ask: Callable[[], Any]) -> Any:
+        answer = self.loop.run_until_complete(_waited(ask))
         if isinstance(answer, SetKeyspace):
             self.session.keyspace = answer.keyspace
         for engine in self.engines:
@@ -84,5 +83,7 @@ class StoredHarness(Harness):
         return answer
 
 
-async def _waited(answer: Awaitable[Any]) -> Any:
-    return await asyncio.wait_for(answer, 20)
+async def _waited(ask: Callable[[], Any]) -> Any:
+    """What is asked in a running loop, as in a shard."""
+    answer = ask()
+    return await asyncio.wait_for(answer, 20) if isinstance(answer, Awaitable) else answer
