@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from cql.system.facts import ClientFacts, CompactionFacts, SizeEstimate, SnapshotFacts
+from cql.system.facts import CacheFacts, ClientFacts, CompactionFacts, SizeEstimate, SnapshotFacts
 
 if TYPE_CHECKING:
     from node.clients import Client
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CLIENTS: Final = "clients"
 SIZES: Final = "sizes"
 COMPACTIONS: Final = "compactions"
+CACHES: Final = "caches"
 
 TOKEN_MIN: Final = -(1 << 63)
 _TOKENS: Final = 1 << 64
@@ -46,10 +47,12 @@ class NodeWideFacts:
         facts.provide(CLIENTS, lambda: map(_client_fact, clients()))
         facts.provide(SIZES, lambda: _size_facts(engine))
         facts.provide(COMPACTIONS, lambda: _compaction_facts(engine, shard))
+        facts.provide(CACHES, lambda: _cache_facts(engine))
 
     def refreshes(self) -> Mapping[tuple[str, str], Callable[[], Awaitable[None]]]:
         """(keyspace, table) -> what to await before its rows are read."""
         return {
+            ("system_views", "caches"): partial(self._refresh, CACHES),
             ("system_views", "clients"): partial(self._refresh, CLIENTS),
             ("system", "size_estimates"): partial(self._refresh, SIZES),
             ("system", "table_estimates"): partial(self._refresh, SIZES),
@@ -111,6 +114,13 @@ class NodeWideFacts:
             for table in snapshot.tables
         ]
 
+    def caches(self) -> Iterable[CacheFacts]:
+        """The caches, each as the sum of the shards' parts."""
+        sums: dict[str, list[int]] = {}
+        for name, *numbers in self._latest.get(CACHES, ()):
+            sums[name] = [a + b for a, b in zip(sums.get(name, [0] * 5), numbers, strict=True)]
+        return [CacheFacts(name, *numbers) for name, numbers in sums.items()]
+
     async def _refresh(self, kind: str) -> None:
         self._latest[kind] = await self._facts.gather(kind)
 
@@ -148,6 +158,12 @@ def _size_facts(engine: Engine) -> Iterable[Fact]:
     for table in engine.statistics().tables:
         if table.partitions:
             yield [table.name, table.partitions, table.memtable_bytes + table.file_bytes]
+
+
+def _cache_facts(engine: Engine) -> Iterable[Fact]:
+    for cache in engine.caches():
+        sizes = (cache.bytes_max, cache.used_bytes, cache.entries)
+        yield [cache.name, *sizes, cache.hits, cache.requests]
 
 
 def _compaction_facts(engine: Engine, shard: int) -> Iterable[Fact]:

@@ -381,6 +381,7 @@ class Shard:
             compactions=node_facts.compactions,
             prepared_statements=self._remembered,
             snapshots=node_facts.snapshots,
+            caches=node_facts.caches,
         )
 
     def _announce(self, change: SchemaChange) -> None:

@@ -23,6 +23,9 @@ class BlockCache:
         self.hits = 0
         self.misses = 0
 
+    def __len__(self) -> int:
+        return len(self._blocks)
+
     def find(self, fetch: Fetch) -> list[Parsed] | None:
         """All that is asked for, or None if some of it is not here."""
         found = []

@@ -155,6 +155,18 @@ class EngineStatistics:
     """The last compactions that are over, oldest first."""
 
 
+@value_class
+class CacheStatistics:
+    """One cache of a shard in numbers."""
+
+    name: str
+    bytes_max: int
+    used_bytes: int
+    entries: int
+    hits: int
+    requests: int
+
+
 class Engine:
     """One shard's storage."""
 
@@ -412,6 +424,22 @@ class Engine:
             self._io.statistics(),
             self._compactor.progress(),
             tuple(self._compactor.history),
+        )
+
+    def caches(self) -> tuple[CacheStatistics, ...]:
+        """The caches, by the names that Cassandra has for them: blocks are chunks."""
+        blocks, rows = self._cache, self._rows
+        tables = [table.rows for table in self._tables.values() if table.rows is not None]
+        hits = sum(table.hits for table in tables)
+        requests = hits + sum(table.misses for table in tables)
+        looked = blocks.hits + blocks.misses
+        return (
+            CacheStatistics(
+                "chunks", blocks.bytes_max, blocks.used_bytes, len(blocks), blocks.hits, looked
+            ),
+            CacheStatistics(
+                "rows", rows.bytes_max, rows.used_bytes, rows.stretches, hits, requests
+            ),
         )
 
     def check(self) -> None:

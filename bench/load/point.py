@@ -1,12 +1,15 @@
 """Single-partition writes and cached reads over the wire: ops/s and server CPU per operation.
 
-    python -m bench.load.point [--shards 1] [--seconds 10] [--in-flight 1 64]
+    python -m bench.load.point [--shards 1] [--seconds 10] [--in-flight 1 64] [--flushed]
 
 The client speaks the protocol itself, with frames made beforehand, so that on two cores the server
 is what is measured: the node's shard is pinned to core 0, the client to core 1. The table is
 cassandra-stress's: one blob key, five text columns of 34 bytes. CPU is what the kernel charges the
 node's processes (user and system) while the load runs. With `--host H --port P --pid N` it measures
 a server that runs already, Cassandra included.
+
+With `--flushed` the rows are in SSTables before they are read, once through the row cache and once
+past all caches (BYPASS CACHE).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import time
 from pathlib import Path
 
 from tests.harness.node_process import NodeProcess
@@ -22,6 +26,8 @@ from tests.harness.wire import WireClient, execute_frame, spread_key
 KEYS = 20_000
 COLUMNS = 5
 VALUE = b"x" * 34
+FLUSH_MS = 1_000
+FLUSHED_AFTER_S = 8.0
 
 
 def cpu_seconds(pids: list[int]) -> float:
@@ -33,7 +39,9 @@ def cpu_seconds(pids: list[int]) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def measure(host: str, port: int, pids: list[int], depths: list[int], seconds: float) -> None:
+def measure(
+    host: str, port: int, pids: list[int], depths: list[int], seconds: float, flushed: bool
+) -> None:
     """Prepares the table and prints one line per operation and depth."""
     client = WireClient(host, port)
     client.query(
@@ -51,7 +59,15 @@ def measure(host: str, port: int, pids: list[int], depths: list[int], seconds: f
     reads = [execute_frame(i % 1024, select, [spread_key(i)]) for i in range(KEYS)]
     client.run(writes, 32, 1.0)
     print(f"{'operation':<10} {'in flight':>9} {'ops/s':>10} {'server CPU us/op':>17}")
-    for name, frames in (("write", writes), ("read", reads)):
+    operations = [("write", writes), ("read", reads)]
+    if flushed:
+        client.query(f"ALTER TABLE bench.standard1 WITH memtable_flush_period_in_ms = {FLUSH_MS}")
+        time.sleep(FLUSHED_AFTER_S)
+        past = client.prepare(f"SELECT {names} FROM bench.standard1 WHERE key = ? BYPASS CACHE")
+        uncached = [execute_frame(i % 1024, past, [spread_key(i)]) for i in range(KEYS)]
+        operations = [("read", reads), ("uncached", uncached)]
+        client.run_all(reads, 32)
+    for name, frames in operations:
         for depth in depths:
             before = cpu_seconds(pids)
             answered, took = client.run(frames, depth, seconds)
@@ -64,12 +80,20 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 64])
+    parser.add_argument("--flushed", action="store_true")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int)
     parser.add_argument("--pid", type=int)
     options = parser.parse_args()
     if options.port is not None:
-        measure(options.host, options.port, [options.pid], options.in_flight, options.seconds)
+        measure(
+            options.host,
+            options.port,
+            [options.pid],
+            options.in_flight,
+            options.seconds,
+            options.flushed,
+        )
         return
     with tempfile.TemporaryDirectory() as folder:
         node = NodeProcess(Path(folder) / "data", shards=options.shards).start()
@@ -81,7 +105,9 @@ def main() -> None:
             print(
                 f"load {os.getloadavg()[0]:.1f}, {options.shards} shard(s) on core 0, client on 1"
             )
-            measure(node.address, node.port, pids, options.in_flight, options.seconds)
+            measure(
+                node.address, node.port, pids, options.in_flight, options.seconds, options.flushed
+            )
         finally:
             node.close()
 

@@ -109,6 +109,18 @@ class SnapshotFacts:
 
 
 @value_class
+class CacheFacts:
+    """One cache of the node, all shards together."""
+
+    name: str
+    capacity_bytes: int
+    size_bytes: int
+    entries: int
+    hits: int
+    requests: int
+
+
+@value_class
 class SystemSources:
     """Where the rows of the tables about the node's state come from; by default there are none."""
 
@@ -118,5 +130,6 @@ class SystemSources:
     size_estimates: Callable[[], Iterable[SizeEstimate]] = lambda: ()
     compactions: Callable[[], Iterable[CompactionFacts]] = lambda: ()
     snapshots: Callable[[], Iterable[SnapshotFacts]] = lambda: ()
+    caches: Callable[[], Iterable[CacheFacts]] = lambda: ()
     prepared_statements: Callable[[], Iterable[tuple[bytes, str | None, str]]] = lambda: ()
     """(id, keyspace, text)"""

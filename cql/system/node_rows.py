@@ -10,6 +10,7 @@ from cql.system.facts import (
     CQL_VERSION,
     NATIVE_PROTOCOL_VERSION,
     PARTITIONER,
+    CacheFacts,
     ClientFacts,
     CompactionFacts,
     NodeFacts,
@@ -21,6 +22,7 @@ from cql.system.facts import (
 from cql.system.values import (
     FALSE,
     bigint,
+    double,
     inet,
     integer,
     text,
@@ -81,6 +83,7 @@ def from_sources(
         ("system", "prepared_statements"): lambda: map(
             _prepared_row, sources.prepared_statements()
         ),
+        ("system_views", "caches"): lambda: map(_cache_row, sources.caches()),
         ("system_views", "clients"): lambda: map(_client_row, sources.clients()),
         ("system_views", "snapshots"): lambda: map(_snapshot_row, sources.snapshots()),
         ("system_views", "settings"): lambda: map(_setting_row, sources.settings()),
@@ -145,6 +148,21 @@ def _compaction_row(compaction: CompactionFacts) -> RowValues:
         text_map(()),
         text(compaction.keyspace),
         pack_map(merged),
+    )
+
+
+def _cache_row(cache: CacheFacts) -> RowValues:
+    """Nobody counts what happened in the last minutes, so the recent rates are null."""
+    return (
+        text(cache.name),
+        bigint(cache.capacity_bytes),
+        integer(cache.entries),
+        bigint(cache.hits),
+        double(cache.hits / cache.requests if cache.requests else 0.0),
+        None,
+        None,
+        bigint(cache.requests),
+        bigint(cache.size_bytes),
     )
 
 

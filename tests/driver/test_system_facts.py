@@ -146,3 +146,30 @@ def test_a_prepared_statement_is_listed(session: Any) -> None:
             for row in session.execute("SELECT prepared_id FROM system.prepared_statements")
         }
     assert prepared.query_id in ids
+
+
+def test_rows_read_from_files_are_answered_by_the_cache_unless_it_is_bypassed(session: Any) -> None:
+    session.execute(
+        "CREATE TABLE t (k int PRIMARY KEY, v int) WITH memtable_flush_period_in_ms = 1"
+    )
+    session.execute("INSERT INTO t (k, v) VALUES (1, 2)")
+
+    def hits() -> int:
+        rows = session.execute("SELECT * FROM system_views.caches").all()
+        return int({row.name: row.hit_count for row in rows}["rows"])
+
+    def hits_after_reads(text: str) -> int:
+        before = hits()
+        for _ in range(10):
+            assert session.execute(text).one().v == 2
+        return hits() - before
+
+    until = time.monotonic() + 20
+    while hits_after_reads("SELECT v FROM t WHERE k = 1") < 10:
+        assert time.monotonic() < until, "the memtable is flushed after its period"
+        time.sleep(0.1)
+    bypassing = hits_after_reads("SELECT v FROM t WHERE k = 1 BYPASS CACHE")
+    session.execute("ALTER TABLE t WITH caching = {'enabled': 'false'}")
+    # Statements about the schema read system tables, which have cached rows too.
+    assert bypassing < 10
+    assert hits_after_reads("SELECT v FROM t WHERE k = 1") < 10

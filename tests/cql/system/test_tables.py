@@ -24,6 +24,7 @@ from cql.schema import (
     put_type,
 )
 from cql.system.facts import (
+    CacheFacts,
     ClientFacts,
     CompactionFacts,
     NodeFacts,
@@ -235,6 +236,7 @@ def test_sources_fill_the_tables_of_the_nodes_state() -> None:
             size_estimates=lambda: [SizeEstimate("k", "t", -5, 5, 100, 3)],
             compactions=lambda: [CompactionFacts(TIME_UUID, "k", "t", 5, 9, 8, ((1, 2),))],
             prepared_statements=lambda: [(b"id", None, "SELECT")],
+            caches=lambda: [CacheFacts("rows", 100, 50, 3, 6, 8)],
         )
     )
     node.system.check()
@@ -245,6 +247,10 @@ def test_sources_fill_the_tables_of_the_nodes_state() -> None:
     assert node.rows("system", "table_estimates")[0]["range_type"] == "primary"
     assert node.rows("system", "compaction_history")[0]["rows_merged"] == [(1, 2)]
     assert node.rows("system", "prepared_statements")[0]["query_string"] == "SELECT"
+    (cache,) = node.rows("system_views", "caches")
+    assert (cache["name"], cache["capacity_bytes"], cache["size_bytes"]) == ("rows", 100, 50)
+    assert (cache["entry_count"], cache["hit_count"], cache["request_count"]) == (3, 6, 8)
+    assert cache["hit_ratio"] == 0.75
 
 
 # ---------------------------------------------------------------- the schema
