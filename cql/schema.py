@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -188,8 +189,12 @@ class Schema:
     def apply(self, ops: Iterable[Op]) -> Schema:
         """The schema after these operations, in their order."""
         keyspaces = dict(self._keyspaces)
-        for op in ops:
-            _APPLY[op["do"]](keyspaces, op)
+        for (do, keyspace), group in groupby(ops, lambda op: (op["do"], op.get("keyspace"))):
+            if do == "put table":
+                _apply_put_tables(keyspaces, keyspace, group)
+            else:
+                for op in group:
+                    _APPLY[do](keyspaces, op)
         return Schema(keyspaces)
 
     def ops(self) -> list[Op]:
@@ -279,7 +284,7 @@ def decode_ops(data: bytes) -> list[Op]:
     """The inverse of `encode_ops`; raises ValueError for anything else."""
     ops = json.loads(data)
     if not isinstance(ops, list) or not all(
-        isinstance(op, dict) and op.get("do") in _APPLY for op in ops
+        isinstance(op, dict) and op.get("do") in _KNOWN for op in ops
     ):
         raise ValueError("not a list of schema operations")
     return ops
@@ -345,11 +350,13 @@ def _apply_drop_keyspace(keyspaces: dict[str, Keyspace], op: Op) -> None:
     keyspaces.pop(op["name"], None)
 
 
-def _apply_put_table(keyspaces: dict[str, Keyspace], op: Op) -> None:
-    keyspace = keyspaces.get(op["keyspace"])
+def _apply_put_tables(keyspaces: dict[str, Keyspace], name: str, ops: Iterable[Op]) -> None:
+    """Many tables at once, as a start finds them: the keyspace is made anew once."""
+    keyspace = keyspaces.get(name)
     if keyspace is not None:
-        table = _table_from(op, keyspace)
-        _set_tables(keyspaces, keyspace, {**keyspace.tables, table.name: table})
+        tables = (_table_from(op, keyspace) for op in ops)
+        put = {table.name: table for table in tables}
+        _set_tables(keyspaces, keyspace, {**keyspace.tables, **put})
 
 
 def _apply_drop_table(keyspaces: dict[str, Keyspace], op: Op) -> None:
@@ -389,11 +396,13 @@ def _apply_drop_type(keyspaces: dict[str, Keyspace], op: Op) -> None:
 _APPLY: Mapping[str, Callable[[dict[str, Keyspace], Op], None]] = {
     "put keyspace": _apply_put_keyspace,
     "drop keyspace": _apply_drop_keyspace,
-    "put table": _apply_put_table,
     "drop table": _apply_drop_table,
     "put type": _apply_put_type,
     "drop type": _apply_drop_type,
 }
+
+
+_KNOWN = {"put table", *_APPLY}
 
 
 def _set_tables(

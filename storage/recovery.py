@@ -5,6 +5,7 @@ nothing that was there already. It ends with everything flushed, so that the old
 more. A crash at any moment leaves a directory from which the same comes out.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from storage.errors import CorruptFile, CorruptManifest
 from storage.flush import write_memtable
 from storage.group import split_record
 from storage.layout import Layout
+from storage.manifest import LiveSSTable
 from storage.mutation import Mutation
 from storage.sstable.output import file_name, generation_of
 from storage.sstable.reader import SSTable, open_sstable
@@ -47,9 +49,16 @@ async def recover(
     report = RecoveryReport()
     await store.disk.make_directory(store.directory)
     has_manifest = await store.manifest.load()
+    directories = set(await store.disk.list(store.directory))
+    live: defaultdict[bytes, list[LiveSSTable]] = defaultdict(list)
+    for file in store.manifest.state.sstables:
+        live[file.table_id].append(file)
     for layout in layouts:
         table = tables[layout.table_id] = store.new_table(layout)
-        await _open_files(store, table, has_manifest, report)
+        table.has_directory = table.directory.rpartition("/")[2] in directories
+        if table.has_directory or layout.table_id in live:
+            files = live[layout.table_id]
+            await _open_files(store, table, files, report, has_manifest=has_manifest)
     report.tables = len(tables)
     if not has_manifest:
         await store.manifest.change()
@@ -64,11 +73,15 @@ async def recover(
 
 
 async def _open_files(
-    store: Store, table: Table, has_manifest: bool, report: RecoveryReport
+    store: Store,
+    table: Table,
+    files: Sequence[LiveSSTable],
+    report: RecoveryReport,
+    *,
+    has_manifest: bool,
 ) -> None:
-    live = {file.number: file for file in store.manifest.sstables_of(table.layout.table_id)}
-    await store.disk.make_directory(table.directory)
-    for name in await store.disk.list(table.directory):
+    live = {file.number: file for file in files}
+    for name in await store.disk.list(table.directory) if table.has_directory else ():
         generation = generation_of(name)
         if generation is None or generation in live:
             continue

@@ -329,6 +329,9 @@ def parse_type(text: str, keyspace: str, types: UserTypeFinder) -> CqlType:
     Raises SyntaxException if the text is no type and InvalidRequest if the type is not allowed,
     with Cassandra's texts.
     """
+    native = NATIVE_BY_NAME.get(text)
+    if native is not None:
+        return native
     parser = _TypeParser(text, keyspace, types)
     result = parser.read_type(0)
     parser.expect_end()
