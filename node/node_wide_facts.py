@@ -10,7 +10,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
-from cql.system.facts import CacheFacts, ClientFacts, CompactionFacts, SizeEstimate, SnapshotFacts
+from cql.system.facts import (
+    CacheFacts,
+    ClientFacts,
+    CompactionFacts,
+    SizeEstimate,
+    SnapshotFacts,
+    TaskFacts,
+)
 
 if TYPE_CHECKING:
     from node.clients import Client
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
 CLIENTS: Final = "clients"
 SIZES: Final = "sizes"
 COMPACTIONS: Final = "compactions"
+TASKS: Final = "tasks"
 CACHES: Final = "caches"
 
 TOKEN_MIN: Final = -(1 << 63)
@@ -47,6 +55,7 @@ class NodeWideFacts:
         facts.provide(CLIENTS, lambda: map(_client_fact, clients()))
         facts.provide(SIZES, lambda: _size_facts(engine))
         facts.provide(COMPACTIONS, lambda: _compaction_facts(engine, shard))
+        facts.provide(TASKS, lambda: _task_facts(engine, shard))
         facts.provide(CACHES, lambda: _cache_facts(engine))
 
     def refreshes(self) -> Mapping[tuple[str, str], Callable[[], Awaitable[None]]]:
@@ -57,6 +66,7 @@ class NodeWideFacts:
             ("system", "size_estimates"): partial(self._refresh, SIZES),
             ("system", "table_estimates"): partial(self._refresh, SIZES),
             ("system", "compaction_history"): partial(self._refresh, COMPACTIONS),
+            ("system_views", "sstable_tasks"): partial(self._refresh, TASKS),
             ("system_views", "snapshots"): self._refresh_snapshots,
         }
 
@@ -121,6 +131,13 @@ class NodeWideFacts:
             sums[name] = [a + b for a, b in zip(sums.get(name, [0] * 5), numbers, strict=True)]
         return [CacheFacts(name, *numbers) for name, numbers in sums.items()]
 
+    def tasks(self) -> Iterable[TaskFacts]:
+        """The compactions that all shards run."""
+        for shard, number, full_name, began_s, files, done, total in self._latest.get(TASKS, ()):
+            keyspace, _, table = full_name.partition(".")
+            began = _time_uuid(began_s * 1000, shard, number)
+            yield TaskFacts(began, keyspace, table, files, done, total)
+
     async def _refresh(self, kind: str) -> None:
         self._latest[kind] = await self._facts.gather(kind)
 
@@ -170,6 +187,12 @@ def _compaction_facts(engine: Engine, shard: int) -> Iterable[Fact]:
     for done in engine.statistics().compaction_history:
         sizes = (done.bytes_in, done.bytes_out)
         yield [shard, done.number, done.table, done.ended_s, *sizes, done.partitions_merged]
+
+
+def _task_facts(engine: Engine, shard: int) -> Iterable[Fact]:
+    for task in engine.statistics().compactions_running:
+        sizes = (task.bytes_done, task.bytes_total)
+        yield [shard, task.number, task.table, task.began_s, task.files, *sizes]
 
 
 def _primary_ranges(tokens: tuple[int, ...]) -> Iterable[tuple[int, int, float]]:

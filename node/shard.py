@@ -379,6 +379,7 @@ class Shard:
             settings=lambda: shown_settings(self._world.config),
             size_estimates=lambda: node_facts.size_estimates(self._world.identity.tokens),
             compactions=node_facts.compactions,
+            tasks=node_facts.tasks,
             prepared_statements=self._remembered,
             snapshots=node_facts.snapshots,
             caches=node_facts.caches,

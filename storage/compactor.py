@@ -59,9 +59,14 @@ class CompactionRecord:
 class CompactionProgress:
     """One compaction that runs."""
 
+    number: int
+    """Counts the compactions which the shard has begun, from 1."""
+
     table: str
     """`keyspace.table`"""
 
+    began_s: int
+    files: int
     bytes_total: int
     """Of the files that it reads."""
 
@@ -71,9 +76,12 @@ class CompactionProgress:
 class _Job:
     """A compaction whose files are claimed."""
 
-    __slots__ = ("bytes_done", "choice", "files", "merged", "table", "wall_s")
+    __slots__ = ("bytes_done", "choice", "files", "merged", "number", "table", "wall_s")
 
-    def __init__(self, table: Table, files: list[SSTable], choice: Choice, wall_s: int) -> None:
+    def __init__(
+        self, number: int, table: Table, files: list[SSTable], choice: Choice, wall_s: int
+    ) -> None:
+        self.number = number
         self.table = table
         self.files = files
         self.choice = choice
@@ -120,6 +128,7 @@ class Compactor:
         self._short_of_room: set[bytes] = set()
         """Tables of which it was said that their compactions do not fit on the disk."""
         self._running: list[_Job] = []
+        self._begun = 0
         self.compactions = 0
         self.history: deque[CompactionRecord] = deque(maxlen=HISTORY_MAX)
 
@@ -148,7 +157,14 @@ class Compactor:
     def progress(self) -> tuple[CompactionProgress, ...]:
         """What runs."""
         return tuple(
-            CompactionProgress(job.table.layout.name, job.bytes_total, job.bytes_done)
+            CompactionProgress(
+                job.number,
+                job.table.layout.name,
+                job.wall_s,
+                len(job.files),
+                job.bytes_total,
+                job.bytes_done,
+            )
             for job in self._running
         )
 
@@ -227,7 +243,8 @@ class Compactor:
         """Take the files, and room for what comes out of them."""
         chosen = {run.generation for run in choice.runs}
         files = [file for file in table.sstables if file.generation in chosen]
-        job = _Job(table, files, choice, wall_s)
+        self._begun += 1
+        job = _Job(self._begun, table, files, choice, wall_s)
         table.compacting |= chosen
         self._running.append(job)
         self._idle.clear()

@@ -95,6 +95,18 @@ class CompactionFacts:
 
 
 @value_class
+class TaskFacts:
+    """One compaction that runs. `id` is time-based."""
+
+    id: UUID
+    keyspace: str
+    table: str
+    files: int
+    bytes_done: int
+    bytes_total: int
+
+
+@value_class
 class SnapshotFacts:
     """One table of one snapshot."""
 
@@ -129,6 +141,7 @@ class SystemSources:
     settings: Callable[[], Iterable[tuple[str, str]]] = lambda: ()
     size_estimates: Callable[[], Iterable[SizeEstimate]] = lambda: ()
     compactions: Callable[[], Iterable[CompactionFacts]] = lambda: ()
+    tasks: Callable[[], Iterable[TaskFacts]] = lambda: ()
     snapshots: Callable[[], Iterable[SnapshotFacts]] = lambda: ()
     caches: Callable[[], Iterable[CacheFacts]] = lambda: ()
     prepared_statements: Callable[[], Iterable[tuple[bytes, str | None, str]]] = lambda: ()

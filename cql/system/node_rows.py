@@ -18,6 +18,7 @@ from cql.system.facts import (
     SizeEstimate,
     SnapshotFacts,
     SystemSources,
+    TaskFacts,
 )
 from cql.system.values import (
     FALSE,
@@ -86,6 +87,7 @@ def from_sources(
         ("system_views", "caches"): lambda: map(_cache_row, sources.caches()),
         ("system_views", "clients"): lambda: map(_client_row, sources.clients()),
         ("system_views", "snapshots"): lambda: map(_snapshot_row, sources.snapshots()),
+        ("system_views", "sstable_tasks"): lambda: map(_task_row, sources.tasks()),
         ("system_views", "settings"): lambda: map(_setting_row, sources.settings()),
     }
 
@@ -148,6 +150,22 @@ def _compaction_row(compaction: CompactionFacts) -> RowValues:
         text_map(()),
         text(compaction.keyspace),
         pack_map(merged),
+    )
+
+
+def _task_row(task: TaskFacts) -> RowValues:
+    return (
+        text(task.keyspace),
+        text(task.table),
+        uuid(task.id),
+        double(task.bytes_done / max(task.bytes_total, 1)),
+        text("compaction"),
+        bigint(task.bytes_done),
+        integer(task.files),
+        None,
+        bigint(task.bytes_total),
+        bigint(task.bytes_total),
+        text("bytes"),
     )
 
 

@@ -31,6 +31,7 @@ from cql.system.facts import (
     PeerFacts,
     SizeEstimate,
     SystemSources,
+    TaskFacts,
 )
 from cql.system.tables import SystemTables, system_keyspaces
 from cql.table_options import DEFAULT_OPTIONS
@@ -235,6 +236,7 @@ def test_sources_fill_the_tables_of_the_nodes_state() -> None:
             settings=lambda: [("name", "value")],
             size_estimates=lambda: [SizeEstimate("k", "t", -5, 5, 100, 3)],
             compactions=lambda: [CompactionFacts(TIME_UUID, "k", "t", 5, 9, 8, ((1, 2),))],
+            tasks=lambda: [TaskFacts(TIME_UUID, "k", "t", 4, 25, 100)],
             prepared_statements=lambda: [(b"id", None, "SELECT")],
             caches=lambda: [CacheFacts("rows", 100, 50, 3, 6, 8)],
         )
@@ -246,6 +248,9 @@ def test_sources_fill_the_tables_of_the_nodes_state() -> None:
     assert (size["range_start"], size["range_end"], size["partitions_count"]) == ("-5", "5", 3)
     assert node.rows("system", "table_estimates")[0]["range_type"] == "primary"
     assert node.rows("system", "compaction_history")[0]["rows_merged"] == [(1, 2)]
+    (task,) = node.rows("system_views", "sstable_tasks")
+    assert (task["completion_ratio"], task["progress"], task["total"]) == (0.25, 25, 100)
+    assert (task["task_id"], task["kind"], task["sstables"]) == (TIME_UUID, "compaction", 4)
     assert node.rows("system", "prepared_statements")[0]["query_string"] == "SELECT"
     (cache,) = node.rows("system_views", "caches")
     assert (cache["name"], cache["capacity_bytes"], cache["size_bytes"]) == ("rows", 100, 50)
