@@ -85,9 +85,11 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=3)
     parser.add_argument("--partitions", type=int, default=50_000)
     options = parser.parse_args()
-    with TemporaryDirectory(dir=Path.cwd()) as directory:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(directory, options.old, options.new, options.partitions))
+    with (
+        TemporaryDirectory(dir=Path.cwd()) as directory,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        runner.run(_run(directory, options.old, options.new, options.partitions))
 
 
 if __name__ == "__main__":
