@@ -217,6 +217,21 @@ class SchemaLog:
         return f"{self._directory}/{name}"
 
 
+async def read_entries(disk: Disk, directory: str) -> list[Entry]:
+    """The whole entries of a log which another process may be writing; changes nothing."""
+    sequences = sorted(_sequence_of(name) for name in await disk.list(directory) if _is_log(name))
+    if not sequences:
+        return []
+    path = f"{directory}/{_name(sequences[-1])}"
+    file = await disk.open(path, OpenMode.READ)
+    try:
+        content = await file.read(0, await disk.size(path))
+    finally:
+        await file.close()
+    entries, _ = _records(path, content, _check_header(path, content, sequences[-1]))
+    return entries
+
+
 def _name(sequence: int) -> str:
     return f"{_PREFIX}{sequence:012d}{_SUFFIX}"
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 EXIT_USAGE = 2
 TOOLS = {
+    "sstable": "show and check files of tables",
     "snapshot": "take, list, clear and restore snapshots",
 }
 """Commands of rooms in node/tool, which are loaded when they are asked for."""

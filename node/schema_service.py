@@ -221,6 +221,15 @@ class SchemaService:
             return _encode_error(error)
 
 
+def schema_of(base: Schema, entries: Sequence[Entry]) -> Schema:
+    """The schema after the entries of a log, from its beginning."""
+    schema = base
+    for entry in entries:
+        _, ops = _decode_entry(entry.data)
+        schema = (base if entry.is_snapshot else schema).apply(ops)
+    return schema
+
+
 def missing_element(schema: Schema, op: Op) -> SchemaChange | None:
     """What an operation that makes something would make; None if that is there already."""
     name = op["name"]

@@ -96,16 +96,7 @@ class SnapshotFiles:
     async def find(self, tag: str) -> Snapshot | None:
         """The snapshot with this tag; SnapshotError if its manifest is damaged."""
         check_tag(tag)
-        path = f"{self._directory}/{tag}/{MANIFEST}"
-        try:
-            size = await self._disk.size(path)
-            file = await self._disk.open(path, OpenMode.READ)
-        except FileMissing:
-            return None
-        try:
-            return _decode(await file.read(0, size), path)
-        finally:
-            await file.close()
+        return await read_manifest(self._disk, f"{self._directory}/{tag}/{MANIFEST}")
 
     async def get(self, tag: str) -> Snapshot:
         """The snapshot with this tag; SnapshotError if there is none."""
@@ -179,6 +170,19 @@ class SnapshotFiles:
             await file.sync()
         finally:
             await file.close()
+
+
+async def read_manifest(disk: Disk, path: str) -> Snapshot | None:
+    """What a manifest says; None if there is none, SnapshotError if it is damaged."""
+    try:
+        size = await disk.size(path)
+        file = await disk.open(path, OpenMode.READ)
+    except FileMissing:
+        return None
+    try:
+        return _decode(await file.read(0, size), path)
+    finally:
+        await file.close()
 
 
 def check_tag(tag: str) -> None:
