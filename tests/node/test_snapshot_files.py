@@ -97,11 +97,11 @@ async def _taken_and_cleared(disk: SimulatedDisk) -> None:
     await engine.stop()
 
 
-@pytest.mark.parametrize("power_cut", [False, True])
-def test_a_crash_leaves_a_snapshot_whole_or_not_listed(power_cut: bool) -> None:
+@pytest.mark.parametrize(("seed", "power_cut"), [(0, False), (1, True), (2, True), (3, True)])
+def test_a_crash_leaves_a_snapshot_whole_or_not_listed(seed: int, power_cut: bool) -> None:
     async def test() -> None:
-        random = Random(5)
         listed = 0
+        random = Random(seed)
         async for dead in crash_at_every_call(random, _taken_and_cleared):
             disk = dead.restart(power_cut=power_cut)
             files = SnapshotFiles(disk, DATA)

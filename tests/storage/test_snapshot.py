@@ -21,6 +21,7 @@ from tests.sim.crash import crash_at_every_call
 from tests.sim.disk import SimulatedDisk
 from tests.storage.sstable.support import TABLE_ID, key_of, layout
 
+OTHER_ID = b"another-16-bytes"
 SNAPSHOT = "/snapshots/one"
 CONFIG = EngineConfig(
     memtable_bytes=64 * 1024,
@@ -41,16 +42,16 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 async def opened(disk: Disk, directory: str = "/shard-0") -> Engine:
     engine = Engine(disk, directory, 0, CONFIG, random=Random(directory))
-    report = await engine.open([layout()])
+    report = await engine.open([layout(), layout(table_id=OTHER_ID, name="ks.other")])
     assert not report.damaged
     return engine
 
 
-def put(number: int, ts: int) -> Mutation:
+def put(number: int, ts: int, table_id: bytes = TABLE_ID) -> Mutation:
     row = RowBuilder()
     row.begin(ts, True)
     row.cell(1, ts, b"v%d" % ts)
-    builder = MutationBuilder(TABLE_ID, key_of(number % 5))
+    builder = MutationBuilder(table_id, key_of(number % 5))
     builder.row(b"c%03d" % number, row.finish())
     return builder.finish()
 
@@ -131,6 +132,9 @@ def test_another_directory_takes_the_files_under_numbers_of_its_own() -> None:
         engine = await opened(disk)
         files, expected = await taken(engine)
         other = await opened(disk, "/shard-other")
+        other.apply(put(1, 1, OTHER_ID))
+        await other.flush()
+        assert other._tables[OTHER_ID].sstables[0].generation in [file.number for file in files]
         await write(other, range(100, 130), 5)
         await other.flush()
         reader = other._tables[TABLE_ID].sstables[0].acquire()

@@ -61,7 +61,9 @@ def test_where_blocks_end_is_not_seen(chunk_bytes: int, seed: int) -> None:
         shown_at = [
             row["clustering"] if row["type"] == "row" else _place(row) for row in partition["rows"]
         ]
-        assert [place for place in shown_at if place] == sorted(p for p in shown_at if p)
+        # A row at a tombstone's start is inside of it, one at its end is behind it.
+        inner = [place for place in shown_at if place[0]]
+        assert inner == sorted(inner)
 
 
 def _place(bound: Any) -> Any:

@@ -3,7 +3,7 @@
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from storage.disk import OpenMode
@@ -57,8 +57,13 @@ def test_nothing_is_wrong_with_a_file_as_it_was_written(compression: str, chunk_
     assert run(verified(content)) == []
 
 
+PADDING = CONTENT.index(bytes(8), len(CONTENT) - 2 * 4096)
+"""Before the footer there are zeros that belong to no frame."""
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, len(CONTENT) - 1), st.integers(1, 255))
+@example(PADDING + 4, 1)
 def test_any_changed_byte_is_found(offset: int, change: int) -> None:
     content = bytearray(CONTENT)
     content[offset] ^= change
