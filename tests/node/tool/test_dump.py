@@ -59,7 +59,8 @@ def test_where_blocks_end_is_not_seen(chunk_bytes: int, seed: int) -> None:
         merged = sum(a[1] == b[0] and a[2:] == b[2:] for a, b in pairwise(tombstones))
         assert bounds == 2 * (len(tombstones) - merged)
         shown_at = [
-            row["clustering"] if row["type"] == "row" else _place(row) for row in partition["rows"]
+            (row["clustering"], 1) if row["type"] == "row" else (_place(row), 0)
+            for row in partition["rows"]
         ]
         # A row at a tombstone's start is inside of it, one at its end is behind it.
         inner = [place for place in shown_at if place[0]]
