@@ -145,9 +145,9 @@ class Supervisor:
             self._restart_due()
         self._drain(wakeup)
         if self._is_halted:
+            _log.critical(HALTED)
             for listener in self._listeners.every():
                 listener.close()
-            _log.critical(HALTED)
         while self._is_halted and not self._stopping:
             self._turn(wakeup, None)
 
