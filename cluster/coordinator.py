@@ -19,6 +19,7 @@ from cluster.deadlines import Deadlines
 from cluster.errors import (
     CasWriteUnknown,
     ClusterError,
+    DeadlinePassed,
     TruncateFailed,
     Unavailable,
     WriteTimeout,
@@ -71,7 +72,7 @@ class Coordinator:
         identity = counting_id(topology.local.host_id, shard)
         counters = Counters(loop, engine, self.deadlines, identity)
         self._batchlog = Batchlog(engine, random, self._resend, self._sync, self.deadlines.now)
-        self._own = OwnReplica(engine, counters.count, self._batchlog.settle)
+        self._own = OwnReplica(engine, counters.count, self._batchlog.settle, self.deadlines)
         self._replicas: list[OwnReplica | SiblingReplica] = [
             self._own if number == shard else SiblingReplica(number, siblings, self.deadlines)
             for number in range(self._shards)
@@ -112,6 +113,7 @@ class Coordinator:
                 raise self._write_terms(1, level, kind).error(replica_error(error)) from error
             if written is None:
                 return None
+            written = self.deadlines.limit(written, deadline)
             return confirmed(translated(written), self._write_terms(1, level, kind))
         terms = self._write_terms(self._require(mutation.key, replication, level), level, kind)
         replica = self._replicas[self._owner_of(mutation.key)]
@@ -129,6 +131,9 @@ class Coordinator:
         key order.
         """
         key = wanted.key
+        if wanted.resume_key and self.deadlines.now() > deadline:
+            # One page of many is late, though none of them had to wait.
+            raise self._read_terms(replication.block_for(level), level).error(DeadlinePassed())
         if not isinstance(key, bytes):
             return self._read_range(wanted, replication, level, wall_s, deadline)
         if level in replication.local_levels and self._owns(key):
@@ -138,6 +143,7 @@ class Coordinator:
                 raise self._read_terms(1, level).error(replica_error(error)) from error
             if isinstance(rows, Page):
                 return rows
+            rows = self.deadlines.limit(rows, deadline)
             return received(translated(rows), self._read_terms(1, level))
         if level.is_serial:
             return self._read_serial(wanted, replication, level, wall_s, deadline)

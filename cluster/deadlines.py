@@ -6,8 +6,16 @@ wait costs two dictionary operations and no timer, it ends at most two ticks lat
 and a shard without waiters has no timer at all.
 """
 
-from asyncio import AbstractEventLoop, Future, TimerHandle
-from typing import Any, Final, TypeVar
+from asyncio import (
+    AbstractEventLoop,
+    CancelledError,
+    Future,
+    Task,
+    TimerHandle,
+    current_task,
+)
+from collections.abc import Awaitable
+from typing import Any, Final, Protocol, TypeVar
 
 from cluster.errors import DeadlinePassed
 
@@ -16,7 +24,34 @@ TICK_S: Final = 0.02
 """
 
 T = TypeVar("T")
-_Bucket = dict["Future[Any]", None]
+
+
+class _Waiter(Protocol):
+    """A future, or what stands for one."""
+
+    def done(self) -> bool: ...
+
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
+_Bucket = dict[_Waiter, None]
+
+
+class _Limited:
+    """A task that waits for work which has a deadline: the work is cancelled when it passes."""
+
+    __slots__ = ("is_late", "task")
+
+    def __init__(self, task: "Task[Any]") -> None:
+        self.task = task
+        self.is_late = False
+
+    def done(self) -> bool:
+        return self.is_late
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        self.is_late = True
+        self.task.cancel()
 
 
 class Deadlines:
@@ -39,17 +74,44 @@ class Deadlines:
         """
         if answer.done():
             return answer.result()
+        tick = self._enter(answer, deadline)
+        try:
+            return await answer
+        finally:
+            self._leave(answer, tick)
+
+    async def limit(self, work: Awaitable[T], deadline: float) -> T:
+        """Wait for work of our own shard, which is cancelled with `DeadlinePassed` if it is not
+        done in time. Costs no task: the work runs in its caller's.
+        """
+        task = current_task()
+        assert task is not None, "who waits is a task"
+        waiter = _Limited(task)
+        tick = self._enter(waiter, deadline)
+        try:
+            return await work
+        except CancelledError:
+            if not waiter.is_late:
+                raise
+            task.uncancel()
+            raise DeadlinePassed from None
+        finally:
+            self._leave(waiter, tick)
+
+    def _enter(self, waiter: _Waiter, deadline: float) -> int:
         tick = int(deadline / TICK_S) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = {}
             self._arm()
-        bucket[answer] = None
-        try:
-            return await answer
-        finally:
-            bucket.pop(answer, None)
-            if not bucket and self._buckets.get(tick) is bucket:
+        bucket[waiter] = None
+        return tick
+
+    def _leave(self, waiter: _Waiter, tick: int) -> None:
+        bucket = self._buckets.get(tick)
+        if bucket is not None:
+            bucket.pop(waiter, None)
+            if not bucket:
                 del self._buckets[tick]
 
     def waiting(self) -> int:

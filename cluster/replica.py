@@ -122,8 +122,10 @@ class OwnReplica:
         engine: Engine,
         count: Callable[[Mutation, float], Awaitable[None] | None],
         settle_batches: Settle,
+        deadlines: Deadlines,
     ) -> None:
         self._engine = engine
+        self._limit = deadlines.limit
         self.count = count
         self.settle_batches = settle_batches
 
@@ -133,7 +135,7 @@ class OwnReplica:
             result = self._engine.apply(mutation)
         except StorageError as error:
             raise replica_error(error) from error
-        return None if result is None else translated(result)
+        return None if result is None else translated(self._limit(result, deadline))
 
     def write_all(self, mutations: list[Mutation], deadline: float) -> Awaitable[None] | None:
         """Apply mutations to our own storage as one log record."""
@@ -141,7 +143,7 @@ class OwnReplica:
             result = self._engine.apply_all(mutations)
         except StorageError as error:
             raise replica_error(error) from error
-        return None if result is None else translated(result)
+        return None if result is None else translated(self._limit(result, deadline))
 
     def read(self, wanted: Slice, wall_s: int, deadline: float) -> Page | Awaitable[Page]:
         """Read our own storage."""
@@ -149,7 +151,7 @@ class OwnReplica:
             result = self._engine.read(wanted, wall_s)
         except StorageError as error:
             raise replica_error(error) from error
-        return result if isinstance(result, Page) else translated(result)
+        return result if isinstance(result, Page) else translated(self._limit(result, deadline))
 
     async def truncate(self, table_id: bytes, deadline: float) -> None:
         """Empty a table in our own storage."""

@@ -19,6 +19,7 @@ class FetchedRow:
 
 class Assembler:
     row_count: int
+    byte_count: int
     def __new__(
         cls,
         columns: tuple[tuple[int, int, CqlType], ...],

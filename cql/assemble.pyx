@@ -99,6 +99,11 @@ cdef class Assembler:
         """Result rows written so far."""
         return self.rows
 
+    @property
+    def byte_count(self):
+        """Their bytes."""
+        return self.size
+
     cpdef int add_partition(self, PartitionRows partition) except -1:
         """Append the result rows of a partition."""
         cdef bytes row

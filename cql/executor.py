@@ -39,6 +39,7 @@ from cql.prepared import PreparedStatement, PreparedStatements, RecentPlans, sta
 from cql.protocol.requests import UNSET, Batch, Execute, QueryOptions
 from cql.reading import SelectRunner
 from cql.results import NO_METADATA_ID, VOID, Prepared, Result, SetKeyspace, Void
+from cql.results_memory import Results
 from cql.schema import Schema, SchemaHolder, Table
 from cql.steps import Steps, drive
 from cql.types.codec import decode_duration
@@ -166,6 +167,7 @@ class Executor:
         paging_key: bytes,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         guard: BatchGuard = DEFAULT_GUARD,
+        results: Results | None = None,
     ) -> None:
         self._holder = schema_holder
         self._prepared = prepared
@@ -175,7 +177,7 @@ class Executor:
         self._guard = guard
         self._environment = Environment(chance)
         self._recent = RecentPlans()
-        self._selects = SelectRunner(PagingStates(paging_key))
+        self._selects = SelectRunner(PagingStates(paging_key), results)
         schema_holder.subscribe(prepared.schema_changed)
 
     # ---------------------------------------------------------------- requests

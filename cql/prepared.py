@@ -15,6 +15,10 @@ from cql.types.catalog import java_class
 from storage.values import value_class
 
 STATEMENTS_MAX = 10_000
+STATEMENTS_BYTES_MAX = 128 << 20
+PLAN_BYTES = 8 * 1024
+"""About what a statement takes beside its text."""
+
 RECENT_MAX = 256
 RECENT_CHARACTERS_MAX = 2_048
 
@@ -80,8 +84,15 @@ def statement_id(text: str, keyspace: str | None) -> bytes:
 class PreparedStatements:
     """The statements of one shard. The least recently used one goes when there are too many."""
 
-    def __init__(self, statements_max: int = STATEMENTS_MAX, memory: Memory | None = None) -> None:
-        assert statements_max > 0, "a prepared statement has to fit"
+    def __init__(
+        self,
+        statements_max: int = STATEMENTS_MAX,
+        memory: Memory | None = None,
+        bytes_max: int = STATEMENTS_BYTES_MAX,
+    ) -> None:
+        assert statements_max > 0 and bytes_max > 0, "a prepared statement has to fit"
+        self._bytes_max = bytes_max
+        self._bytes = 0
         self._memory: Memory = NoMemory() if memory is None else memory
         self._max = statements_max
         self._by_id: OrderedDict[bytes, PreparedStatement] = OrderedDict()
@@ -120,11 +131,19 @@ class PreparedStatements:
         )
 
     def _keep(self, statement: PreparedStatement) -> None:
+        self._forget(statement.id)
         self._by_id[statement.id] = statement
-        self._by_id.move_to_end(statement.id)
-        while len(self._by_id) > self._max:
-            self._by_id.popitem(last=False)
+        self._bytes += _bytes_of(statement)
+        while len(self._by_id) > 1 and (
+            len(self._by_id) > self._max or self._bytes > self._bytes_max
+        ):
+            self._forget(next(iter(self._by_id)))
             self.evicted += 1
+
+    def _forget(self, id_: bytes) -> None:
+        gone = self._by_id.pop(id_, None)
+        if gone is not None:
+            self._bytes -= _bytes_of(gone)
 
     def _recall(self, id_: bytes, schema: Schema) -> PreparedStatement | None:
         """Plan a remembered statement, unless it is no longer what its clients know."""
@@ -151,7 +170,12 @@ class PreparedStatements:
             )
         ]
         for id_ in stale:
-            del self._by_id[id_]
+            self._forget(id_)
+
+
+def _bytes_of(statement: PreparedStatement) -> int:
+    """About what a statement takes: its text, its tree and its plan."""
+    return PLAN_BYTES + 8 * len(statement.text)
 
 
 class RecentPlans:

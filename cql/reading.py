@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from cql.paging import NO_LIMIT, PagingStates, Position
 from cql.plan import SelectPlan
 from cql.protocol.requests import UNSET
 from cql.results import Rows
+from cql.results_memory import Gathered, Results
 from cql.schema import Table
 from cql.selection import Frame
 from cql.steps import Steps, drive
@@ -32,6 +34,9 @@ SCANNED_ROWS_MAX = 100_000
 
 SORTED_ROWS_MAX = 500_000
 """Rows that ORDER BY over several partitions may hold."""
+
+ROW_BYTES = 400
+"""About what a row that is kept for sorting takes beside its values."""
 
 Read = Callable[[Table, Slice], "Page | Awaitable[Page]"]
 
@@ -50,11 +55,14 @@ class Run:
     remaining: int
     partition_limit: int
     query_id: bytes
+    gathered: Gathered
     target: int = 0
     resume_key: bytes = b""
     resume_clustering: bytes = b""
     resume_rows: int = 0
     scanned: int = 0
+    kept_bytes: int = 0
+    """Of rows that are kept for sorting."""
     assembler: Assembler = field(init=False)
 
     def __post_init__(self) -> None:
@@ -179,8 +187,9 @@ def assembler_of(plan: SelectPlan, wall_s: int) -> Assembler:
 class SelectRunner:
     """Runs SELECT plans."""
 
-    def __init__(self, states: PagingStates) -> None:
+    def __init__(self, states: PagingStates, results: Results | None = None) -> None:
         self._states = states
+        self._results = Results() if results is None else results
 
     def run(
         self,
@@ -208,17 +217,18 @@ class SelectRunner:
             limit or NO_LIMIT,
             positive(plan.partition_limit, binding),
             query_id,
+            Gathered(self._results),
         )
         if paging_state is not None and page_size > 0 and targets:
             run.resume_at(self._states.decode(query_id, paging_state))
         if plan.selection.outputs is not None and not plan.sorts_partitions:
-            return drive(self._plain(run, first))
+            return drive(_releasing(run, self._plain(run, first)))
         if plan.sorts_partitions:
             self._check_sort(run)
-            return drive(self._sorted(run))
+            return drive(_releasing(run, self._sorted(run)))
         if plan.selection.is_aggregate or plan.group is not None:
-            return drive(self._grouped(run))
-        return drive(self._computed(run))
+            return drive(_releasing(run, self._grouped(run)))
+        return drive(_releasing(run, self._computed(run)))
 
     def _wanted(
         self, plan: SelectPlan, binding: Binding
@@ -274,6 +284,8 @@ class SelectRunner:
                 and (page.more or assembler.row_count >= run.page_size)
             ):
                 return self._rows(run, run.position(key))
+            if not run.is_done and run.gathered.grow(assembler.byte_count):
+                yield asyncio.sleep(0)
         return self._rows(run, None)
 
     # ---------------------------------------------------------------- rows as values
@@ -289,6 +301,8 @@ class SelectRunner:
                 rows += run.assembler.fetch_partition(partition)
         run.advance(page)
         run.scanned += len(rows)
+        if not run.is_done and run.gathered.grow(run.assembler.byte_count + run.kept_bytes):
+            yield asyncio.sleep(0)
         return rows
 
     def _engine_limits(self, run: Run) -> bool:
@@ -331,7 +345,10 @@ class SelectRunner:
         filters = bind_filters(plan.restrictions.filters, plan.filter_columns, run.binding)
         while not run.is_done:
             batch = yield from self._batch(run, INTERNAL_ROWS)
-            rows += [row for row in batch if matches_all(filters, row.values)]
+            for row in batch:
+                if matches_all(filters, row.values):
+                    rows.append(row)
+                    run.kept_bytes += ROW_BYTES + sum(map(len, filter(None, row.values)))
             if len(rows) > SORTED_ROWS_MAX:
                 raise InvalidRequest(
                     f"ORDER BY with IN on the partition key found more than {SORTED_ROWS_MAX} rows"
@@ -396,6 +413,14 @@ class SelectRunner:
             plan.metadata_id,
             warnings=plan.warnings,
         )
+
+
+def _releasing(run: Run, steps: Steps[Rows]) -> Steps[Rows]:
+    """The same steps; in the end nothing is gathered any more."""
+    try:
+        return (yield from steps)
+    finally:
+        run.gathered.release()
 
 
 class _PartitionLimit:

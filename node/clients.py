@@ -12,7 +12,7 @@ from node.session import Session
 
 __all__ = ["Client", "Clients"]
 
-WRITE_BYTES_HIGH: Final = 256 * 1024
+WRITE_BYTES_HIGH: Final = 32 * 1024
 """Bytes the kernel has not taken yet at which no more replies are handed over."""
 
 

@@ -12,10 +12,12 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from node.cgroup import cpu_limit, memory_limit
+from node.memory import memory_bytes_min
 from storage.values import value_class
 
 KIB = 1024
@@ -243,7 +245,7 @@ def build_config(overrides: Mapping[str, object], config_file: str | None = None
 
     `overrides` has the field names of Config and values that are already checked.
     """
-    values: dict[str, object] = {"memory_bytes": default_memory_bytes()}
+    values: dict[str, object] = {}
     warnings: list[str] = []
     if config_file is not None:
         values.update(_read_file(config_file, warnings))
@@ -252,6 +254,7 @@ def build_config(overrides: Mapping[str, object], config_file: str | None = None
     if "shards" not in (given if values.get("dev") else values):
         values["shards"] = 1 if values.get("dev") else default_shards()
         values["keeps_shards"] = True
+    values.setdefault("memory_bytes", default_memory_bytes(int(str(values["shards"]))))
     config = dataclasses.replace(Config(), warnings=tuple(warnings), **values)  # type: ignore[arg-type]
     _check_together(config)
     return config
@@ -321,6 +324,13 @@ def _check_together(config: Config) -> None:
         )
     if 0 < config.auto_snapshot_ttl_s < SNAPSHOT_TTL_S_MIN:
         raise ConfigError("auto_snapshot_ttl", config.auto_snapshot_ttl_s, "0 or at least 60s")
+    needed = memory_bytes_min(config.shards)
+    if config.memory_bytes < needed:
+        raise ConfigError(
+            "memory",
+            f"{config.memory_bytes >> 20}MiB",
+            f"{config.shards} shards need {needed >> 20}MiB at least",
+        )
     if config.initial_token and len(config.initial_token) != config.num_tokens:
         raise ConfigError(
             "initial_token", config.initial_token, f"num_tokens asks for {config.num_tokens} tokens"
@@ -332,39 +342,17 @@ def default_shards() -> int:
     respected.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    quota = _cgroup_cpus()
+    quota = cpu_limit()
     usable = cores or 1
     return max(1, min(SHARDS_MAX, usable if quota is None else min(usable, max(1, int(quota)))))
 
 
-def default_memory_bytes() -> int:
-    """A quarter of the memory that the host or the cgroup gives, between 256 MiB and 64 GiB."""
+def default_memory_bytes(shards: int) -> int:
+    """A quarter of the memory that the host or the cgroup gives, between 256 MiB and 64 GiB; more
+    if so many shards need more.
+    """
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = _first_number(
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-    )
+    limit = memory_limit()
     if limit is not None and limit < total:
         total = limit
-    return min(64 * GIB, max(256 * MIB, total // 4))
-
-
-def _cgroup_cpus() -> float | None:
-    words = _read_words("/sys/fs/cgroup/cpu.max")
-    if len(words) == 2 and words[0] != "max":
-        return float(words[0]) / float(words[1])
-    return None
-
-
-def _first_number(paths: Sequence[str]) -> int | None:
-    for path in paths:
-        words = _read_words(path)
-        if words and words[0].isdigit():
-            return int(words[0])
-    return None
-
-
-def _read_words(path: str) -> list[str]:
-    try:
-        return Path(path).read_text().split()
-    except OSError:
-        return []
+    return max(memory_bytes_min(shards), min(64 * GIB, max(256 * MIB, total // 4)))

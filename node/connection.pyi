@@ -5,9 +5,13 @@ from typing import Any, Final
 from cql.moment import Moment
 from cql.protocol.events import Event
 from cql.protocol.frame import BadFrame, Frame, Reply
+from cql.protocol.room import Room
 from node.session import Session
 
 RECEIVE_BYTES: Final[int]
+SMALL_RECEIVE_BYTES: Final[int]
+ROOM_BYTES: Final[int]
+NO_ROOM_FOR_REPLIES: Final[str]
 EVENT_STREAM: Final = -1
 
 class Limits:
@@ -25,6 +29,8 @@ class Limits:
     def startup_s(self) -> float: ...
     @property
     def stalled_s(self) -> float: ...
+    @property
+    def stalled_without_room_s(self) -> float: ...
     def __init__(
         self,
         frame_bytes_max: int = ...,
@@ -34,6 +40,7 @@ class Limits:
         output_bytes_closed: int = ...,
         startup_s: float = ...,
         stalled_s: float = ...,
+        stalled_without_room_s: float = ...,
     ) -> None: ...
 
 class Ports:
@@ -49,6 +56,10 @@ class Ports:
     def now(self) -> Callable[[], float]: ...
     @property
     def limits(self) -> Limits: ...
+    @property
+    def requests(self) -> Room: ...
+    @property
+    def replies(self) -> Room: ...
     def __init__(
         self,
         handle: Callable[[Frame, Session, Moment], Reply | Awaitable[Reply]],
@@ -57,6 +68,8 @@ class Ports:
         spawn: Callable[[Any], Future[Reply]],
         flush_later: Callable[[Connection], None] | None = None,
         limits: Limits | None = None,
+        requests: Room | None = None,
+        replies: Room | None = None,
     ) -> None: ...
 
 class Connection:
@@ -76,7 +89,7 @@ class Connection:
     def held_bytes(self) -> int: ...
     def __init__(self, ports: Ports, session: Session) -> None: ...
     def feed(self, data: bytes | bytearray | memoryview) -> None: ...
-    def get_buffer(self, sizehint: int) -> bytearray: ...
+    def get_buffer(self, sizehint: int) -> bytearray | memoryview: ...
     def buffer_updated(self, count: int) -> None: ...
     def refuse(self, bad: BadFrame) -> None: ...
     def take_output(self) -> bytearray | None: ...

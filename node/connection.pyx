@@ -11,17 +11,24 @@ from libc.stdint cimport uint8_t
 
 from cql.errors import Overloaded
 from cql.protocol.faults import encode_fault
-from cql.protocol.frame import BadFrame
+from cql.protocol.frame import NO_ROOM, BadFrame
 from cql.protocol.replies import event_reply
 from node.session import Stage
 
 from cql.protocol.frame cimport Frame, FrameReader, FrameWriter, Reply
+from cql.protocol.room cimport Room
 
 RECEIVE_BYTES = 256 * 1024
+SMALL_RECEIVE_BYTES = 4 * 1024
+ROOM_BYTES = 64 * 1024 * 1024
+NO_ROOM_FOR_REPLIES = "The memory for replies is in use"
 EVENT_STREAM = -1
 cdef enum:
     ERROR = 0x00
     OPTIONS = 0x05
+    CONNECTION_BYTES = 4096  # what a connection costs beside its bytes
+    WAITING_BYTES = 4096  # what a request costs beside its body while its reply is made
+    SMALL_REPLY_BYTES = 4096  # is given even when there is no room for replies
 
 cdef object READY = Stage.READY
 cdef object NEW = Stage.NEW
@@ -39,6 +46,7 @@ cdef class Limits:
         Py_ssize_t output_bytes_closed=64 * 1024 * 1024,
         double startup_s=10.0,
         double stalled_s=60.0,
+        double stalled_without_room_s=1.0,
     ):
         self.frame_bytes_max = frame_bytes_max
         self.requests_in_flight_max = requests_in_flight_max
@@ -47,19 +55,26 @@ cdef class Limits:
         self.output_bytes_closed = output_bytes_closed
         self.startup_s = startup_s
         self.stalled_s = stalled_s
+        self.stalled_without_room_s = stalled_without_room_s
 
 
 cdef class Ports:
     """What all connections of a shard share."""
 
-    def __init__(self, handle, moment, now, spawn, flush_later=None, Limits limits=None):
+    def __init__(
+        self, handle, moment, now, spawn, flush_later=None, Limits limits=None,
+        Room requests=None, Room replies=None,
+    ):
         self.handle = handle
         self.moment = moment
         self.now = now
         self.spawn = spawn
         self.flush_later = flush_later
         self.limits = limits or Limits()
+        self.requests = requests or Room(ROOM_BYTES)
+        self.replies = replies or Room(ROOM_BYTES)
         self.buffer = bytearray(RECEIVE_BYTES)
+        self.small_buffer = memoryview(self.buffer)[:SMALL_RECEIVE_BYTES]
 
 
 cdef class Connection:
@@ -68,7 +83,7 @@ cdef class Connection:
     def __init__(self, Ports ports, session):
         self.ports = ports
         self.session = session
-        self.reader = FrameReader(ports.limits.frame_bytes_max)
+        self.reader = FrameReader(ports.limits.frame_bytes_max, ports.requests)
         self.writer = FrameWriter()
         self.deadline = ports.now() + ports.limits.startup_s
 
@@ -87,8 +102,12 @@ cdef class Connection:
             self.drain()
 
     def get_buffer(self, sizehint):
-        """Where the loop shall put received bytes; they are used up before it asks again."""
-        return self.ports.buffer
+        """Where the loop shall put received bytes; they are used up before it asks again.
+
+        What is received and cannot be served at once is kept: little, when memory is short.
+        """
+        cdef Room room = self.ports.requests
+        return self.ports.buffer if room.used * 2 < room.bytes_max else self.ports.small_buffer
 
     def buffer_updated(self, Py_ssize_t count) -> None:
         """So many bytes were received into the shared buffer."""
@@ -116,6 +135,7 @@ cdef class Connection:
         finally:
             self.is_serving = False
             self.reader.keep_rest()
+        self.count()
         self.steer()
         self.ask_flush()
         return 0
@@ -123,6 +143,8 @@ cdef class Connection:
     cdef bint is_blocked(self) noexcept:
         """True while nothing more may be started for this client."""
         if self.is_writing_paused or self.writer.size() >= self.ports.limits.output_bytes_max:
+            return True
+        if self.reader.wanted and not self.ports.requests.has(self.reader.wanted):
             return True
         return self.is_overloaded() and not self.throws_on_overload
 
@@ -134,12 +156,28 @@ cdef class Connection:
             or self.in_flight_bytes >= limits.request_bytes_in_flight_max
         )
 
+    cdef void count(self) noexcept:
+        """Hot path: tells the shard what is held for this client, once per turn."""
+        cdef Ports ports = self.ports
+        cdef Py_ssize_t held
+        held = self.reader.held() + self.in_flight_bytes + self.in_flight * WAITING_BYTES
+        if not self.is_lost:
+            held += CONNECTION_BYTES
+        if held != self.counted_in:
+            ports.requests.change(held - self.counted_in)
+            self.counted_in = held
+        held = self.writer.size() + self.unsent
+        if held != self.counted_out:
+            ports.replies.change(held - self.counted_out)
+            self.counted_out = held
+
     cdef int serve(self, Frame frame) except -1:
         """Hands one request to its handler; its reply is there now or comes later."""
-        if self.is_overloaded() and frame.opcode != OPTIONS:
-            body = encode_fault(Overloaded("Too many requests are in flight"), frame.version)
-            self.answer(frame.version, frame.stream, Reply(ERROR, body))
-            return 0
+        if frame.opcode != OPTIONS:
+            if self.is_overloaded():
+                return self.overload(frame, "Too many requests are in flight")
+            if not self.has_room(frame):
+                return self.overload(frame, NO_ROOM)
         self.requests += 1
         reply = self.ports.handle(frame, self.session, self.ports.moment())
         if type(reply) is Reply:
@@ -147,6 +185,7 @@ cdef class Connection:
             return 0
         self.in_flight += 1
         self.in_flight_bytes += PyBytes_GET_SIZE(frame.body)
+        self.count()
         future = self.ports.spawn(reply)
         if self.waiting is None:
             self.waiting = set()
@@ -154,8 +193,25 @@ cdef class Connection:
         future.add_done_callback(_Waiting(self, frame))
         return 0
 
+    cdef bint has_room(self, Frame frame) noexcept:
+        """Whether the shard can hold the request until it is answered."""
+        cdef Room room = self.ports.requests
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(frame.body)
+        if room.used + size <= room.bytes_max:
+            return True
+        # What was reserved for this frame, or held for one before it, may still be counted.
+        self.count()
+        return room.has(size)
+
+    cdef int overload(self, Frame frame, str why) except -1:
+        body = encode_fault(Overloaded(why), frame.version)
+        return self.answer(frame.version, frame.stream, Reply(ERROR, body))
+
     cdef int answer(self, int version, int stream, Reply reply) except -1:
         """Hot path: queues one reply."""
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(reply.body)
+        if size > SMALL_REPLY_BYTES and not self.ports.replies.has(size + self.writer.size()):
+            reply = Reply(ERROR, encode_fault(Overloaded(NO_ROOM_FOR_REPLIES), version))
         self.writer.write(version, stream, reply.opcode, reply.flags, reply.body)
         if reply.closes:
             self.is_closing = True
@@ -189,7 +245,9 @@ cdef class Connection:
     def take_output(self):
         """The bytes that wait to be sent, or None."""
         self.is_flush_asked = False
-        return self.writer.take()
+        out = self.writer.take()
+        self.count()
+        return out
 
     def flush(self) -> None:
         """The end of a turn: writes what waits, and goes on with what had to wait for that."""
@@ -200,6 +258,7 @@ cdef class Connection:
             out = self.writer.take()
             if out is not None:
                 self.transport.write(out)
+        self.count()
         if self.is_closing:
             self.finish()
         elif self.is_reading_paused and not self.is_blocked():
@@ -251,8 +310,10 @@ cdef class Connection:
         self.in_flight -= 1
         self.in_flight_bytes -= PyBytes_GET_SIZE(frame.body)
         if self.is_closing or future.cancelled():
+            self.count()
             return
         self.answer(frame.version, frame.stream, future.result())
+        self.count()
         if self.is_reading_paused and not self.is_closing:
             self.drain()
         else:
@@ -260,11 +321,15 @@ cdef class Connection:
 
     def connection_made(self, transport) -> None:
         self.transport = transport
+        self.count()
 
     def connection_lost(self, error) -> None:
         self.is_closing = self.is_lost = True
         self.transport = None
+        self.unsent = 0
         self.writer.take()
+        self.reader = FrameReader()
+        self.count()
 
     def eof_received(self) -> bool:
         """The client sends no more: what it asked is not answered any more either."""
@@ -273,9 +338,13 @@ cdef class Connection:
     def pause_writing(self) -> None:
         self.is_writing_paused = True
         self.deadline = self.ports.now() + self.ports.limits.stalled_s
+        self.unsent = self.transport.get_write_buffer_size()
+        self.count()
 
     def resume_writing(self) -> None:
         self.is_writing_paused = False
+        self.unsent = 0
+        self.count()
         self.deadline = 0 if self.is_started else self.ports.now() + self.ports.limits.startup_s
         if self.is_reading_paused and not self.is_closing:
             self.drain()
@@ -283,9 +352,29 @@ cdef class Connection:
             self.ask_flush()
 
     def tick(self, double now) -> None:
-        """Ends the connection of a client that took too long to start up or to read."""
-        if self.deadline and now >= self.deadline:
+        """Ends the connection of a client that took too long to start up, to send or to read."""
+        cdef Limits limits = self.ports.limits
+        cdef double deadline = self.deadline
+        cdef Room replies = self.ports.replies
+        if self.is_writing_paused and replies.used * 4 >= replies.bytes_max * 3:
+            deadline += limits.stalled_without_room_s - limits.stalled_s
+        if (deadline and now >= deadline) or self.arrives_too_slowly(now):
             self.abort()
+        elif self.is_reading_paused and not self.is_closing and not self.is_blocked():
+            self.drain()
+
+    cdef bint arrives_too_slowly(self, double now) noexcept:
+        """Whether one frame has held its room for too long, while others need it."""
+        cdef Room requests = self.ports.requests
+        if self.reader.held() == 0 or requests.used * 2 < requests.bytes_max:
+            self.arriving_since = 0
+        elif self.arriving_since == 0 or self.arriving_after != self.requests:
+            self.arriving_since = now
+            self.arriving_after = self.requests
+        return (
+            self.arriving_since != 0 and not self.is_reading_paused
+            and now - self.arriving_since >= self.ports.limits.stalled_s
+        )
 
     def abort(self) -> None:
         """Ends the connection at once; what waits is dropped."""

@@ -21,6 +21,8 @@ from cql.batching import BatchGuard
 from cql.describe import Describer
 from cql.executor import Executor, Timeouts
 from cql.prepared import PreparedStatements
+from cql.protocol.room import Room
+from cql.results_memory import Results
 from cql.schema import Schema, SchemaHolder
 from cql.system.facts import NodeFacts, SystemSources
 from cql.system.tables import SystemTables, system_keyspaces
@@ -31,6 +33,7 @@ from node.config import shown_settings
 from node.connection import Limits, Ports
 from node.dispatch import Dispatch
 from node.failure_policy import outlives_damage
+from node.memory import Division, divide
 from node.node_wide_facts import NodeWideFacts
 from node.schema_service import SchemaFollower, SchemaService
 from node.shard_facts import ShardFacts
@@ -62,12 +65,8 @@ if TYPE_CHECKING:
 
 MEMORY_SCHEME: Final = "memory://"
 STORAGE_PORT: Final = 7000
-BASE_BYTES: Final = 48 * 1024 * 1024
-"""What a shard needs before it holds any data."""
-SHARD_BYTES_MIN: Final = 16 * 1024 * 1024
 INTERNAL_LAYOUTS: Final = (BATCHLOG_LAYOUT,)
 """Tables of every shard that no schema has."""
-MEMTABLE_SHARE, ROW_CACHE_SHARE, BLOCK_CACHE_SHARE = 0.35, 0.20, 0.12
 SEGMENTS_AHEAD: Final = 2
 """For how many segments of the log there must be room for writes to be accepted."""
 DRAIN_LOOK_S: Final = 0.02
@@ -135,12 +134,14 @@ class Shard:
         self._world = world
         config, identity = world.config, world.identity
         self._directory = f"{config.data_directory}/shard-{world.shard}"
+        self._division = division = divide(config.memory_bytes, config.shards)
         self._holder = SchemaHolder(Schema(system_keyspaces()))
         self.engine = Engine(
             world.disk,
             self._directory,
             world.shard,
             engine_config(config),
+            division.budget,
             random=world.random,
             listener=self,
         )
@@ -155,8 +156,10 @@ class Shard:
             is_serving=False,
         )
         self._follower = SchemaFollower(self._holder, self.engine, self._announce)
-        self._memory = StatementMemory(self.work_is_due)
-        self._prepared = PreparedStatements(memory=self._memory)
+        self._memory = StatementMemory(self.work_is_due, division.statements // 4)
+        self._prepared = PreparedStatements(
+            memory=self._memory, bytes_max=division.statements - division.statements // 4
+        )
         self._background = Background(world.loop, self._tick, self._due, world.has_failed)
         self.turn = Turn(world.loop.call_soon, self.engine.end_of_turn, world.has_failed)
         self.snapshots = self._build_snapshots()
@@ -334,6 +337,7 @@ class Shard:
             chance=world.random,
             paging_key=world.identity.paging_key,
             timeouts=_timeouts(config),
+            results=Results(self._division.results),
             guard=BatchGuard(config.batch_size_warn_bytes, config.batch_size_fail_bytes),
         )
         shared = SharedExecutor(executor, world.siblings, others, deadlines, world.clock.moment)
@@ -349,6 +353,7 @@ class Shard:
         dispatch = Dispatch(
             shared, self._supported, begin_trace=tracer.begin, stop=world.has_failed
         )
+        requests = Room(self._division.requests)
         self.clients = Clients(
             Ports(
                 handle=dispatch.handle,
@@ -356,9 +361,11 @@ class Shard:
                 now=world.clock.now,
                 spawn=world.loop.create_task,
                 flush_later=self.turn.flush_later,
-                limits=Limits(frame_bytes_max=config.native_transport_max_frame_bytes),
+                limits=_limits(config, requests),
+                requests=requests,
+                replies=Room(self._division.replies),
             ),
-            config.native_transport_max_connections,
+            min(config.native_transport_max_connections, self._division.connections_max),
         )
 
     def _supported(self, session: Session) -> Mapping[str, Sequence[str]]:
@@ -459,21 +466,20 @@ def _node_facts(world: World) -> NodeFacts:
 
 
 def engine_config(config: Config) -> EngineConfig:
-    """Divides a shard's memory; the rest is for requests in flight and for what files need."""
-    share = config.memory_bytes // config.shards
-    usable = max(SHARD_BYTES_MIN, share - BASE_BYTES)
+    """What a shard's storage may use."""
+    division = divide(config.memory_bytes, config.shards)
     segment, total = config.commitlog_segment_bytes, config.commitlog_total_bytes // config.shards
-    memtable_bytes = int(usable * MEMTABLE_SHARE)
     fail_percent = config.data_disk_usage_percentage_fail_threshold
     return EngineConfig(
-        memtable_bytes=memtable_bytes,
+        memtable_bytes=division.memtables,
         marks=Marks(
-            free_min_bytes=config.shards * (memtable_bytes + SEGMENTS_AHEAD * segment),
+            free_min_bytes=config.shards * (division.memtables + SEGMENTS_AHEAD * segment),
             used_max=fail_percent / 100 if fail_percent > 0 else 1.0,
-            flush_bytes=config.shards * memtable_bytes,
+            flush_bytes=config.shards * division.memtables,
         ),
-        row_cache_bytes=int(usable * ROW_CACHE_SHARE),
-        block_cache_bytes=int(usable * BLOCK_CACHE_SHARE),
+        row_cache_bytes=division.rows,
+        block_cache_bytes=division.files,
+        read_bytes=division.reads,
         commitlog=CommitLogConfig(
             mode=SyncMode(config.commitlog_sync),
             period_s=config.commitlog_sync_period_s,
@@ -482,6 +488,12 @@ def engine_config(config: Config) -> EngineConfig:
             total_space_bytes=max(total, 4 * segment),
         ),
     )
+
+
+def _limits(config: Config, requests: Room) -> Limits:
+    """A frame that can never be let in is too big, and not too much for now."""
+    frame = min(config.native_transport_max_frame_bytes, requests.announced_bytes_max // 2)
+    return Limits(frame_bytes_max=frame)
 
 
 def _timeouts(config: Config) -> Timeouts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import secrets
 import sys
 import time
@@ -50,6 +51,7 @@ def start_node(config: Config) -> int:
     log.configure(config.log_level, "node")
     for warning in config.warnings:
         _log.warning("%s", warning)
+    raise_descriptor_limit()
     try:
         identity, lock, back_end = asyncio.run(_take_directory(config))
         config, identity = _settle_shards(config, identity)
@@ -72,6 +74,13 @@ def start_node(config: Config) -> int:
     finally:
         if lock is not None:
             lock.release()
+
+
+def raise_descriptor_limit() -> None:
+    """Connections and files may take all descriptors that the system allows us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _take_directory(config: Config) -> tuple[Identity, Lock | None, str]:

@@ -31,8 +31,11 @@ CHARACTERS_MAX: Final = 16 * 1024 * 1024
 class StatementMemory:
     """The statements of one shard that outlive it; the longest unprepared ones are forgotten."""
 
-    def __init__(self, write_soon: Callable[[], None]) -> None:
+    def __init__(
+        self, write_soon: Callable[[], None], characters_max: int = CHARACTERS_MAX
+    ) -> None:
         """`write_soon` is called when there is something to write."""
+        self._characters_max = min(characters_max, CHARACTERS_MAX)
         self._write_soon = write_soon
         self._by_id: OrderedDict[bytes, Remembered] = OrderedDict()
         self._characters = 0
@@ -92,13 +95,13 @@ class StatementMemory:
     def check(self) -> None:
         """Prove the bounds."""
         assert self._characters == sum(len(s.text) for s in self._by_id.values())
-        assert len(self._by_id) <= STATEMENTS_MAX and self._characters <= CHARACTERS_MAX
+        assert len(self._by_id) <= STATEMENTS_MAX and self._characters <= self._characters_max
 
     def _keep(self, statement: Remembered) -> None:
         self._forget(statement.id)
         self._by_id[statement.id] = statement
         self._characters += len(statement.text)
-        while len(self._by_id) > STATEMENTS_MAX or self._characters > CHARACTERS_MAX:
+        while len(self._by_id) > STATEMENTS_MAX or self._characters > self._characters_max:
             self._forget(next(iter(self._by_id)))
 
     def _forget(self, id_: bytes) -> None:

@@ -52,6 +52,12 @@ class BlockCache:
         while self.used_bytes > self.bytes_max:
             self._drop(next(iter(self._blocks)))
 
+    def resize(self, bytes_max: int) -> None:
+        """Another bound, as others need more or less of the memory."""
+        self.bytes_max = bytes_max
+        while self.used_bytes > self.bytes_max:
+            self._drop(next(iter(self._blocks)))
+
     def forget(self, table: SSTable) -> None:
         """Drop all blocks of a file which is obsolete."""
         for key in [key for key in self._blocks if key[0] is table]:

@@ -30,6 +30,7 @@ from storage.memory_read import read_memory
 from storage.mutation import Mutation
 from storage.points import NO_POINTS, Points
 from storage.read import bounds_of, key_bounds, read_partition, read_range
+from storage.read_room import ReadRoom, bytes_of
 from storage.recovery import RecoveryReport, recover
 from storage.room import Marks, Room
 from storage.slice import Page, Slice
@@ -41,6 +42,9 @@ from storage.upkeep import Upkeep
 from storage.values import value_class
 
 MIB = 1024 * 1024
+CACHE_PART_MIN = 8
+MEMTABLE_PART_MIN = 4
+"""Open files leave these parts of the cache and of the memtables, however much they hold."""
 SYNCHRONOUS_STEPS_MAX = 5_000
 """Rows which a read of memory merges before it gives others a turn."""
 
@@ -59,8 +63,16 @@ class EngineConfig:
     """Writers that may wait for memory; more are refused."""
 
     block_cache_bytes: int = 16 * MIB
+    """Cached blocks, and the filters and summaries of open files, which leave that much less."""
+
     row_cache_bytes: int = 0
     """Rows of SSTables that are kept in memory; 0 keeps none."""
+
+    read_bytes: int = 64 * MIB
+    """All reads that go to files and run at once; the others wait."""
+
+    waiting_reads_max: int = 4_096
+    """Reads that may wait for others to end; more are refused."""
 
     compactions_max: int = 1
     """Compactions that run at once; one flush may run beside them."""
@@ -139,6 +151,8 @@ class EngineStatistics:
     tables: tuple[TableStatistics, ...]
     memtable_bytes: int
     waiting_writes: int
+    files_bytes: int
+    """Filters and summaries of open files."""
     block_cache_bytes: int
     block_cache_hits: int
     block_cache_misses: int
@@ -187,7 +201,9 @@ class Engine:
         self._tables: dict[bytes, Table] = {}
         self._memory = Memory(self._config.memtable_bytes)
         self._flush_at = int(self._config.memtable_bytes * self._config.flush_at_fraction)
+        self._files_bytes = 0
         self._waiting = 0
+        self._reads = ReadRoom(self._config.read_bytes, self._config.waiting_reads_max)
         self._wall_s = 0
         self._is_stopping = False
         self._work_is_signalled = False
@@ -222,7 +238,7 @@ class Engine:
         self.shard = shard
         if budget is not None:
             # They are bounded by their configuration, so their room is taken once and for all.
-            for name in ("memtable_bytes", "block_cache_bytes", "row_cache_bytes"):
+            for name in ("memtable_bytes", "block_cache_bytes", "row_cache_bytes", "read_bytes"):
                 size = getattr(self._config, name)
                 if size:
                     budget.account(name, size).charge(size)
@@ -234,7 +250,9 @@ class Engine:
         await self._store.disk.make_directory(f"{self._directory}/commitlog")
         self._lock = await self._store.disk.lock(self._directory)
         self._room.look()
-        return await recover(self._store, self._tables, layouts)
+        report = await recover(self._store, self._tables, layouts)
+        self._charge_files()
+        return report
 
     async def stop(self, flush: bool = True) -> None:
         """Finish what runs, write memory to files if `flush`, and close everything."""
@@ -345,6 +363,7 @@ class Engine:
         """The work that is due: each coroutine must be run, and claims its work until it ends."""
         self._store.wall_s = self._wall_s = max(self._wall_s, wall_s)
         self._work_is_signalled = False
+        self._charge_files()
         if self._is_stopping or self._log.failure is not None:
             return []
         jobs = self._upkeep.due(self._wall_s, self._flush_at)
@@ -411,6 +430,7 @@ class Engine:
             tuple(_statistics_of(table) for table in self._tables.values()),
             self._memory.used,
             self._waiting,
+            self._files_bytes,
             self._cache.used_bytes,
             self._cache.hits,
             self._cache.misses,
@@ -446,6 +466,7 @@ class Engine:
         """Prove the invariants; for tests."""
         self._log.check()
         self._cache.check()
+        self._reads.check()
         self._rows.check()
         for table in self._tables.values():
             if table.rows is not None:
@@ -460,6 +481,22 @@ class Engine:
         if table is None:
             raise UnknownTable(table_id)
         return table
+
+    def _charge_files(self) -> None:
+        """What open files hold is taken from the cache, and from the memtables when that is little.
+
+        Filters and summaries cannot be dropped; all else can be made smaller.
+        """
+        config = self._config
+        held = sum(table.files_memory_bytes for table in self._tables.values())
+        least = config.block_cache_bytes // CACHE_PART_MIN
+        cached = max(least, config.block_cache_bytes - held)
+        self._cache.resize(cached)
+        excess = cached + held - config.block_cache_bytes
+        limit = max(config.memtable_bytes // MEMTABLE_PART_MIN, config.memtable_bytes - excess)
+        self._memory.limit = limit
+        self._flush_at = int(limit * config.flush_at_fraction)
+        self._files_bytes = held
 
     def _signal_work(self) -> None:
         self._work_is_signalled = True
@@ -485,6 +522,10 @@ class Engine:
     async def _read_partition(
         self, table: Table, wanted: Slice, key: bytes, wall_s: int, sstables: list[SSTable]
     ) -> Page:
+        size = bytes_of(wanted, not table.layout.has_clustering)
+        if not self._reads.try_enter(size):
+            await self._reads.enter(size)
+            sstables = table.sstables_for(wanted, key)
         memtables = table.memtables()
         wants_static = table.wants_static(wanted)
         users = [sstable.acquire() for sstable in sstables]
@@ -497,11 +538,15 @@ class Engine:
             self._store.quarantine(table, damage)
             raise
         finally:
+            self._reads.leave(size)
             await self._store.release(users)
 
     async def _read_through(
         self, table: Table, rows: TableCache, wanted: Slice, key: bytes, wall_s: int
     ) -> Page:
+        size = bytes_of(wanted, not table.layout.has_clustering)
+        if not self._reads.try_enter(size):
+            await self._reads.enter(size)
         memtables = table.memtables()
         users = [sstable.acquire() for sstable in table.sstables_with(key)]
         has_static = table.layout.has_static
@@ -515,12 +560,16 @@ class Engine:
             self._store.quarantine(table, damage)
             raise
         finally:
+            self._reads.leave(size)
             await self._store.release(users)
         rows.hits += run.was_hit
         rows.misses += not run.was_hit
         return page
 
     async def _read_range(self, table: Table, wanted: Slice, wall_s: int) -> Page:
+        size = bytes_of(wanted, False)
+        if not self._reads.try_enter(size):
+            await self._reads.enter(size)
         memtables = table.memtables()
         users = [sstable.acquire() for sstable in table.sstables_between(*key_bounds(wanted))]
         try:
@@ -530,6 +579,7 @@ class Engine:
             self._store.quarantine(table, damage)
             raise
         finally:
+            self._reads.leave(size)
             await self._store.release(users)
 
 

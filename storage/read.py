@@ -25,6 +25,9 @@ STEPS_PER_CHUNK: Final = 50
 PAUSES_MAX: Final = 200
 """A page ends after so many turns even if its limits were not reached: tombstones fill no page."""
 
+PAGE_S: Final = 1.0
+"""And after so long: a page that goes on for longer than its request may is of use to nobody."""
+
 
 async def read_partition(
     wanted: Slice,
@@ -118,11 +121,12 @@ def key_bounds(wanted: Slice) -> tuple[bytes, bytes]:
 class _Patience:
     """Counts what a read has done, so that it rests now and then and ends its page in time."""
 
-    __slots__ = ("_pauses", "_steps")
+    __slots__ = ("_pauses", "_steps", "_until")
 
     def __init__(self) -> None:
         self._steps = 0
         self._pauses = 0
+        self._until = 0.0
 
     async def is_at_end(self, steps: int = 1) -> bool:
         """Count steps and rest if it is time; true if the page should end."""
@@ -130,6 +134,11 @@ class _Patience:
         if self._steps >= STEPS_MAX:
             self._steps = 0
             self._pauses += 1
+            now = asyncio.get_running_loop().time()
+            if self._pauses == 1:
+                self._until = now + PAGE_S
+            elif now >= self._until:
+                self._pauses = PAUSES_MAX
             await asyncio.sleep(0)
         return self._pauses >= PAUSES_MAX
 

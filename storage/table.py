@@ -212,6 +212,11 @@ class Table:
         """The bytes of all files."""
         return sum(table.file_bytes for table in self.sstables)
 
+    @property
+    def files_memory_bytes(self) -> int:
+        """What open files hold of memory."""
+        return sum(table.memory_bytes for table in self.sstables)
+
     def wants_static(self, wanted: Slice) -> bool:
         """Whether the slice asks for a static row that could exist."""
         return wanted.static and self.layout.has_static

@@ -27,6 +27,7 @@ class Upkeep:
         self._flush_turn = asyncio.Lock()
         self._is_flushing = False
         self._is_stopping = False
+        self._room_maker: asyncio.Task[None] | None = None
         self.flushes = 0
 
     # What is due.
@@ -58,7 +59,15 @@ class Upkeep:
     # Flushing.
 
     async def make_room(self) -> None:
-        """Wait until the flush that runs is done, or do one."""
+        """Wait until the flush that runs is done, or until one is that we begin for all who wait.
+
+        A writer that gives up takes no flush with it.
+        """
+        if self._room_maker is None or self._room_maker.done():
+            self._room_maker = asyncio.get_running_loop().create_task(self._make_room())
+        await asyncio.shield(self._room_maker)
+
+    async def _make_room(self) -> None:
         async with self._flush_turn:
             if self._store.memory.used >= self._store.memory.limit:
                 table = self._largest()
@@ -169,5 +178,7 @@ class Upkeep:
 
     async def wait(self) -> None:
         """Wait for what runs."""
+        if self._room_maker is not None:
+            await asyncio.wait([self._room_maker])
         async with self._flush_turn:
             return

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 
+from cql.protocol.room cimport Room
+
 cdef enum:
     HEADER = 9  # version, flags, stream (2), opcode, length (4)
     OLD_HEADER = 8  # versions 1 and 2: a stream of one byte
@@ -41,6 +43,10 @@ cdef class FrameReader:
     cdef Py_ssize_t payload_at
     cdef bytearray message  # the beginning of an envelope cut over several segments
     cdef Py_ssize_t skip  # bytes of a refused envelope still to be thrown away
+    cdef Room room  # shared with the shard's other connections; None is no bound
+    cdef Py_ssize_t reserved  # length of an admitted envelope that has not arrived whole
+    cdef Py_ssize_t segment_reserved  # the same of a segment
+    cdef Py_ssize_t wanted  # length of a segment that waits until there is room for it
 
     cdef int borrow(self, const uint8_t* data, Py_ssize_t size) except -1
     cdef int keep_rest(self) except -1
@@ -49,10 +55,15 @@ cdef class FrameReader:
     cdef Frame next_bare(self)
     cdef Frame next_segmented(self)
     cdef bint open_segment(self) except -1
+    cdef int reserve_segment(self, Py_ssize_t size) except -1
     cdef Frame continue_message(self)
     # The body's length; raises BadFrame when the header may not be followed.
     cdef Py_ssize_t check_header(self, const uint8_t* header, Py_ssize_t size) except -2
     cdef int check_length(self, const uint8_t* header, uint32_t length) except -1
+    # Reserves room for an envelope that goes on; raises BadFrame where there is none.
+    cdef int reserve(self, const uint8_t* header, Py_ssize_t length) except -1
+    # What the shard must count for this client.
+    cdef Py_ssize_t held(self) noexcept
     cdef Frame build(self, const uint8_t* header, Py_ssize_t length)
     # A v3 or v4 body, decompressed. Raises BadFrame.
     cdef bytes unpack(self, Frame frame)
@@ -61,6 +72,7 @@ cdef class FrameReader:
     # These make a BadFrame for the caller to raise.
     cdef object refuse_direction(self, Frame frame)
     cdef object too_long(self, int version, int stream, uint32_t length, uint32_t most)
+    cdef object skip_body(self, object error, int version, int stream, uint32_t length)
     cdef object fatal(self, object error)
 
 cdef class FrameWriter:

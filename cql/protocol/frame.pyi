@@ -1,6 +1,7 @@
 from typing import Final
 
 from cql.errors import CqlError
+from cql.protocol.room import Room
 
 VERSION_MIN: Final = 3
 VERSION_MAX: Final = 5
@@ -8,6 +9,7 @@ VERSION_NAMES: Final[str]
 FRAME_BYTES_MAX: Final[int]
 FIRST_FRAME_BYTES_MAX: Final = 100_000
 STARTUP_FRAME_BYTES_MAX: Final[int]
+NO_ROOM: Final[str]
 
 OP_ERROR: Final = 0x00
 OP_STARTUP: Final = 0x01
@@ -75,7 +77,7 @@ class Reply:
 class FrameReader:
     frame_bytes_max: int
     is_open: bool
-    def __init__(self, frame_bytes_max: int = ...) -> None: ...
+    def __init__(self, frame_bytes_max: int = ..., room: Room | None = ...) -> None: ...
     def receive(self, data: bytes | bytearray | memoryview) -> None: ...
     def agree(self, version: int, *, packs: bool) -> None: ...
     @property

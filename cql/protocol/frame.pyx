@@ -13,8 +13,9 @@ from lz4.block import LZ4BlockError
 from lz4.block import compress as lz4_compress
 from lz4.block import decompress as lz4_decompress
 
-from cql.errors import CqlError, InvalidRequest, ProtocolError
+from cql.errors import CqlError, InvalidRequest, Overloaded, ProtocolError
 
+from cql.protocol.room cimport Room
 from cql.protocol.segment cimport (
     PACK_FROM,
     PACKED_HEADER,
@@ -33,6 +34,7 @@ VERSION_NAMES = "3/v3, 4/v4, 5/v5"
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 FIRST_FRAME_BYTES_MAX = 100_000
 STARTUP_FRAME_BYTES_MAX = 128 * 1024
+NO_ROOM = "The memory for requests is in use"
 
 OP_ERROR = 0x00
 OP_STARTUP = 0x01
@@ -135,8 +137,9 @@ cdef class Reply:
 cdef class FrameReader:
     """The bytes of one client, cut into frames."""
 
-    def __init__(self, uint32_t frame_bytes_max=FRAME_BYTES_MAX):
+    def __init__(self, uint32_t frame_bytes_max=FRAME_BYTES_MAX, Room room=None):
         self.frame_bytes_max = frame_bytes_max
+        self.room = room
 
     def receive(self, data) -> None:
         """Takes bytes that have arrived; then call `next_frame` until it gives None."""
@@ -161,6 +164,18 @@ cdef class FrameReader:
         if self.message is not None:
             total += len(self.message)
         return total
+
+    cdef Py_ssize_t held(self) noexcept:
+        """What is kept, or the whole of it where more of it was let in than has come."""
+        cdef Py_ssize_t total = 0
+        cdef Py_ssize_t kept = self.size - self.at
+        if not self.is_segmented:
+            return max(kept, self.reserved)
+        if self.payload is not None:
+            total = PyBytes_GET_SIZE(self.payload) - self.payload_at
+        if self.message is not None:
+            total += max(self.reserved, PyByteArray_GET_SIZE(self.message))
+        return total + max(kept, self.segment_reserved)
 
     cdef int borrow(self, const uint8_t* data, Py_ssize_t size) except -1:
         """Reads from `data` until `keep_rest`; it must not move before that."""
@@ -214,8 +229,12 @@ cdef class FrameReader:
             return None
         start = self.at
         length = self.check_header(self.data + start, self.size - start)
-        if length == NO_LENGTH or self.size - start < HEADER + length:
+        if length == NO_LENGTH:
             return None
+        if self.size - start < HEADER + length:
+            self.reserve(self.data + start, length)
+            return None
+        self.reserved = 0
         self.at = start + HEADER + length
         return self.build(self.data + start, length)
 
@@ -254,7 +273,9 @@ cdef class FrameReader:
         try:
             read_header(self.data + self.at, self.packs, &header)
             if self.size - self.at < start + header.wire_length + TRAILER:
+                self.reserve_segment(start + header.wire_length + TRAILER)
                 return False
+            self.segment_reserved = self.wanted = 0
             payload = read_payload(self.data + self.at + start, &header)
         except ProtocolError as error:
             raise self.fatal(error) from None
@@ -280,6 +301,21 @@ cdef class FrameReader:
         self.message += payload
         return True
 
+    cdef int reserve_segment(self, Py_ssize_t size) except -1:
+        """Takes room for a segment that goes on, or waits for it.
+
+        A segment says nothing of the requests in it, so that none of them can be refused. What is
+        part of an envelope that was let in does not wait: it is what others may be waiting for.
+        """
+        self.wanted = 0
+        if self.room is None or self.segment_reserved:
+            return 0
+        if not self.reserved and not self.skip and not self.room.has(size):
+            self.wanted = size
+            return 0
+        self.segment_reserved = size
+        return 0
+
     cdef Frame continue_message(self):
         """The frame in `message` once it is whole; raises BadFrame when it may not be."""
         cdef bytearray message = self.message
@@ -288,11 +324,15 @@ cdef class FrameReader:
         cdef Py_ssize_t length
         try:
             length = self.check_header(data, held)
+            if length != NO_LENGTH and held < HEADER + length:
+                self.reserve(data, length)
+                return None
         except BadFrame:
             self.message = None
             raise
-        if length == NO_LENGTH or held < HEADER + length:
+        if length == NO_LENGTH:
             return None
+        self.reserved = 0
         if held > HEADER + length:
             raise self.fatal(ProtocolError("A segment holds more than the end of its envelope"))
         self.message = None
@@ -323,12 +363,30 @@ cdef class FrameReader:
             return 0
         raise self.too_long(header[0] & 0x7F, stream_of(header), length, most)
 
+    cdef int reserve(self, const uint8_t* header, Py_ssize_t length) except -1:
+        """Once for each envelope that has not arrived whole."""
+        if self.reserved or self.room is None:
+            return 0
+        if not self.room.admits(HEADER + length):
+            raise self.skip_body(
+                Overloaded(NO_ROOM),
+                header[0] & 0x7F,
+                stream_of(header),
+                length,
+            )
+        self.reserved = HEADER + length
+        return 0
+
     cdef object too_long(self, int version, int stream, uint32_t length, uint32_t most):
-        """The answer to a body over the limit; after STARTUP its bytes are skipped, not kept."""
-        cdef Py_ssize_t here
+        """The answer to a body over the limit."""
         error = InvalidRequest(
             f"Request is too big: length {length} exceeds maximum allowed length {most}."
         )
+        return self.skip_body(error, version, stream, length)
+
+    cdef object skip_body(self, object error, int version, int stream, uint32_t length):
+        """The answer to an envelope whose bytes are skipped, not kept; the end before STARTUP."""
+        cdef Py_ssize_t here
         if not self.is_open or length > 0x7FFFFFFF:
             return BadFrame(error, version, stream, is_fatal=True)
         self.skip = HEADER + length
@@ -373,8 +431,10 @@ cdef class FrameReader:
         try:
             if not self.packs:
                 raise ProtocolError("A frame is compressed, but no compression was agreed upon")
+            if self.room is not None and not self.room.has(unpacked_bytes(frame.body)):
+                raise Overloaded(NO_ROOM)
             return decompress_body(frame.body, self.frame_bytes_max)
-        except ProtocolError as error:
+        except (ProtocolError, Overloaded) as error:
             raise BadFrame(error, frame.version, frame.stream, is_fatal=False) from None
 
     cdef object refuse_direction(self, Frame frame):
@@ -436,6 +496,13 @@ cdef inline uint32_t length_of(const uint8_t* header) noexcept:
 def version_name(int version) -> str:
     """How messages call a protocol version."""
     return f"{version}/v{version}"
+
+
+cdef inline Py_ssize_t unpacked_bytes(bytes body) except -1:
+    """What a compressed body claims to become; 0 if it is too short to say so."""
+    if PyBytes_GET_SIZE(body) < 4:
+        return 0
+    return min(int.from_bytes(body[:4], "big"), PyBytes_GET_SIZE(body) * LZ4_RATIO_MAX)
 
 
 def decompress_body(bytes body, uint32_t bytes_max) -> bytes:

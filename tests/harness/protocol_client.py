@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cql.moment import Moment
+from cql.protocol.room import Room
 from cql.protocol.segment import decode_segment
 from cql.results import VOID, Result
 from node.connection import Connection, Limits, Ports
@@ -192,20 +193,26 @@ class Wire:
         executor: Any = None,
         *,
         limits: Limits | None = None,
+        requests: Room | None = None,
+        replies: Room | None = None,
+        ports: Ports | None = None,
         supported: Mapping[str, Sequence[str]] = SUPPORTED,
         **dispatch: Any,
     ) -> None:
+        """With `ports` it is one more connection of the shard that they belong to."""
         self.executor = executor or ScriptedExecutor()
         self.later: list[LaterReply] = []
         self.now = 0.0
         self.session = Session()
         handler = Dispatch(self.executor, lambda _session: supported, **dispatch)
-        self.ports = Ports(
+        self.ports = ports or Ports(
             handle=handler.handle,
             moment=lambda: Moment(self.now, 1, 1),
             now=lambda: self.now,
             spawn=self._spawn,
             limits=limits,
+            requests=requests,
+            replies=replies,
         )
         self.connection = Connection(self.ports, self.session)
 

@@ -77,6 +77,10 @@ class WireClient:
                 del self._buffer[: HEADER.size + length]
         return replies
 
+    def fileno(self) -> int:
+        """The socket's descriptor, to wait for several at once."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         """Closes the connection."""
         self._socket.close()

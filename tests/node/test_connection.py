@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cql.errors import BadCredentials
-from cql.protocol.frame import compress_body, decompress_body
+from cql.protocol.frame import NO_ROOM, compress_body, decompress_body
+from cql.protocol.room import Room
 from cql.protocol.segment import encode_segment
 from cql.results import VOID, Rows, SchemaChange
-from node.connection import Connection, Limits
+from node.connection import RECEIVE_BYTES, SMALL_RECEIVE_BYTES, Connection, Limits
 from node.session import Session, Stage
 from tests.harness.protocol_client import (
     AUTH_RESPONSE,
@@ -40,10 +41,14 @@ class FakeTransport:
     def __init__(self, connection: Connection | None = None) -> None:
         self.written: list[bytes] = []
         self.calls: list[str] = []
+        self.unsent = 0
         self.connection = connection
 
     def write(self, data: bytes) -> None:
         self.written.append(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
 
     def pause_reading(self) -> None:
         self.calls.append("pause_reading")
@@ -367,3 +372,158 @@ def test_an_executor_that_answers_neither_now_nor_later_fails_one_request() -> N
     (answer,) = envelopes(wire.take())
     assert answer.code == 0
     assert wire.ask(query(4, "x")).opcode == 8
+
+
+ROOM = 100_000
+LENGTH = 50_000
+
+
+def roomy_wire(bytes_max: int = ROOM, version: int = 4, **options: str) -> Wire:
+    """A started connection to a shard with so much room for requests."""
+    executor = ScriptedExecutor({"wait": lambda _request: Later(VOID)})
+    return Wire(executor, requests=Room(bytes_max)).start(version, **options)
+
+
+def beside(wire: Wire, version: int = 4, **options: str) -> Wire:
+    """Another connection to the same shard."""
+    return Wire(wire.executor, ports=wire.ports).start(version, **options)
+
+
+def test_a_frame_reserves_its_length_when_its_header_is_seen() -> None:
+    wire = roomy_wire()
+    other = beside(wire)
+    idle = wire.ports.requests.used
+    whole = query(4, "x" * LENGTH, stream=7)
+    assert wire.send(whole[:9]) == b""
+    assert wire.ports.requests.used == idle + len(whole)
+    refused = other.ask(whole[:9])
+    assert (refused.code, refused.stream, refused.message) == (0x1001, 7, NO_ROOM)
+    assert wire.ports.requests.used == idle + len(whole)
+    # Its body is thrown away as it comes, whatever the pieces, and the connection goes on.
+    for at in range(9, len(whole), 7_000):
+        assert other.send(whole[at : at + 7_000]) == b""
+        assert other.connection.held_bytes == 0
+    assert other.ask(query(4, "y", stream=3)).opcode == 8
+    (answer,) = envelopes(wire.send(whole[9:]))
+    assert (answer.stream, answer.opcode) == (7, 8)
+    assert wire.ports.requests.used == idle
+    assert other.ask(whole).opcode == 8
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_envelope_over_segments_is_refused_for_room_and_the_rest_is_skipped(
+    packed: bool,
+) -> None:
+    options = {"COMPRESSION": "lz4"} if packed else {}
+    wire = roomy_wire(1_000_000, 5, **options)
+    other = beside(wire, 5, **options)
+    whole = query(5, "x" * 500_000, stream=7)
+    pieces = [
+        encode_segment(whole[at : at + 100_000], is_self_contained=False, packed=packed)
+        for at in range(0, len(whole), 100_000)
+    ]
+    assert wire.send(pieces[0]) == b""
+    (refused,) = envelopes(unsegment(other.send(pieces[0]), packed=packed))
+    assert (refused.code, refused.stream) == (0x1001, 7)
+    for piece in pieces[1:]:
+        assert other.send(piece) == b""
+        assert other.connection.held_bytes == 0
+    rest = unsegment(wire.send(b"".join(pieces[1:])), packed=packed)
+    assert [answer.opcode for answer in envelopes(rest)] == [8]
+    small = encode_segment(query(5, "y", stream=3), packed=packed)
+    (answer,) = envelopes(unsegment(other.send(small), packed=packed))
+    assert (answer.opcode, answer.stream) == (8, 3)
+
+
+def test_a_segment_for_which_there_is_no_room_waits_in_the_socket() -> None:
+    wire = roomy_wire(200_000, 5)
+    other = beside(wire, 5)
+    transport = with_transport(other)
+    holder = beside(wire)
+    holder.send(query(4, "x" * 130_000)[:9])
+    segment = encode_segment(query(5, "x" * 100_000, stream=2))
+    other.connection.feed(segment[:50])
+    assert transport.calls == ["pause_reading"]
+    holder.connection.connection_lost(None)
+    other.connection.tick(1.0)
+    assert transport.calls == ["pause_reading", "resume_reading"]
+    (answer,) = envelopes(unsegment(other.send(segment[50:])))
+    assert (answer.opcode, answer.stream) == (8, 2)
+
+
+def test_requests_in_flight_of_all_connections_are_bounded_together() -> None:
+    wire = roomy_wire()
+    other = beside(wire)
+    wire.connection.feed(query(4, "wait", stream=1))
+    assert wire.connection.in_flight == 1
+    other.executor.script = {"x" * 70_000: lambda _request: Later(VOID)}
+    other.connection.feed(query(4, "x" * 70_000, stream=2))
+    assert other.connection.in_flight == 1
+    refused = wire.ask(query(4, "x" * 70_000, stream=3))
+    assert (refused.code, refused.stream) == (0x1001, 3)
+    assert wire.ask(envelope(4, OPTIONS)).opcode == 6
+    for waiting in wire.later:
+        waiting.run()
+    wire.take()
+    assert wire.ask(query(4, "y" * 70_000, stream=3)).opcode == 8
+
+
+def test_a_compressed_body_that_becomes_too_much_is_refused_before_it_does() -> None:
+    wire = roomy_wire(COMPRESSION="lz4")
+    body = compress_body(query(4, "x" * 150_000)[9:])
+    assert len(body) < 10_000
+    assert wire.ask(envelope(4, QUERY, body, flags=1)).code == 0x1001
+
+
+def test_what_a_lost_connection_held_is_given_back() -> None:
+    wire = roomy_wire()
+    idle = wire.ports.requests.used
+    other = beside(wire)
+    other.send(query(4, "x" * LENGTH)[:9])
+    other.connection.feed(query(4, "x"))
+    other.connection.connection_lost(None)
+    assert (wire.ports.requests.used, wire.ports.replies.used) == (idle, 0)
+
+
+def test_a_frame_that_comes_too_slowly_is_given_up_when_others_need_its_room() -> None:
+    wire = roomy_wire()
+    transport = with_transport(wire)
+    wire.connection.feed(query(4, "x" * LENGTH)[:9])
+    for now in (1.0, 30.0, 60.0):
+        wire.connection.tick(now)
+    assert transport.calls == []
+    wire.connection.tick(61.0)
+    assert transport.calls == ["abort"]
+
+
+def test_replies_for_which_there_is_no_room_become_overloaded() -> None:
+    executor = ScriptedExecutor({"big": Rows((), 1, b"a" * 60_000)})
+    wire = Wire(executor, replies=Room(100_000)).start(4)
+    other = beside(wire)
+    transport = with_transport(other)
+    other.connection.feed(query(4, "big"))
+    other.connection.flush()
+    transport.unsent = 60_009
+    other.connection.pause_writing()
+    assert wire.ask(query(4, "big")).code == 0x1001
+    assert wire.ask(query(4, "small")).opcode == 8
+    other.connection.resume_writing()
+    assert wire.ask(query(4, "big")).opcode == 8
+
+
+def test_a_client_that_does_not_read_is_cut_off_soon_when_others_need_the_memory() -> None:
+    wire = Wire(replies=Room(100_000)).start(4)
+    transport = with_transport(wire)
+    transport.unsent = 80_000
+    wire.connection.pause_writing()
+    wire.connection.tick(0.9)
+    assert transport.calls == []
+    wire.connection.tick(1.1)
+    assert transport.calls == ["abort"]
+
+
+def test_little_is_received_at_once_when_memory_is_short() -> None:
+    wire = roomy_wire()
+    assert len(wire.connection.get_buffer(-1)) == RECEIVE_BYTES
+    wire.send(query(4, "x" * LENGTH)[:9])
+    assert len(wire.connection.get_buffer(-1)) == SMALL_RECEIVE_BYTES

@@ -1,0 +1,330 @@
+"""A node with little memory under many connections, floods, slow readers and large partitions.
+
+Each test ends with the same look: all processes of the node together hold less than `--memory`,
+and the node answers. PSS counts a page that several processes share once.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import socket
+import statistics
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from bench.load.idle import memory_kib
+from bench.load.point import cpu_seconds
+from tests.harness.node_process import NodeProcess
+from tests.harness.wire import HEADER, OP_QUERY, ServerError, WireClient, execute_frame
+
+MEMORY_MIB = 256
+OVERLOADED = 0x1001
+OP_OPTIONS = 5
+STARTUP = HEADER.pack(4, 0, 0, 1, 22) + struct.pack(">HH", 1, 11) + b"CQL_VERSION\0\x053.0.0"
+READY_BYTES = 9
+KEYSPACE = (
+    "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+)
+ROW_BYTES = 8_000
+
+
+def _is_long(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node of one shard with a table that has a wide partition."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    folder = tmp_path_factory.mktemp("resources")
+    node = NodeProcess(folder / "data", options=("--memory", f"{MEMORY_MIB}MiB")).start()
+    client = WireClient(node.address, node.port)
+    client.query(KEYSPACE)
+    client.query("CREATE TABLE k.wide (k int, c int, v blob, PRIMARY KEY (k, c))")
+    client.query("CREATE TABLE k.small (k int PRIMARY KEY, v blob)")
+    client.close()
+    yield node
+    node.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _pss_kib(node: NodeProcess) -> int:
+    return sum(memory_kib(pid)[1] for pid in (node.pid, *node.shard_pids()))
+
+
+def _check(node: NodeProcess, pids: list[int]) -> None:
+    """The node keeps its limit, answers, and is the one that was there before."""
+    client = WireClient(node.address, node.port)
+    client.query("INSERT INTO k.small (k, v) VALUES (1, 0x01)")
+    assert client.rows("SELECT v FROM k.small WHERE k = 1") == [(b"\x01",)]
+    client.close()
+    assert node.shard_pids() == pids, "no shard died"
+    assert _pss_kib(node) < MEMORY_MIB * 1024
+
+
+def _connect(node: NodeProcess, count: int, stack: ExitStack) -> list[socket.socket]:
+    """Connections that have started up."""
+    places = [
+        stack.enter_context(socket.create_connection((node.address, node.port)))
+        for _ in range(count)
+    ]
+    for place in places:
+        place.sendall(STARTUP)
+    for place in places:
+        assert place.recv(READY_BYTES)[4] == 2
+    return places
+
+
+def _query_frame(text: str, stream: int = 0, padding: int = 0) -> bytes:
+    body = struct.pack(">i", len(text) + padding) + text.encode() + b" " * padding
+    body += struct.pack(">HB", 1, 0)
+    return HEADER.pack(4, 0, stream, OP_QUERY, len(body)) + body
+
+
+def _fill(node: NodeProcess, key: int, mebibytes: int) -> int:
+    """Gives a partition so many bytes, in rows of 8 KB; how many rows that are."""
+    client = WireClient(node.address, node.port)
+    insert = client.prepare("INSERT INTO k.wide (k, c, v) VALUES (?, ?, ?)")
+    rows = mebibytes * (1 << 20) // ROW_BYTES
+    for first in range(0, rows, 32):
+        frames = [
+            execute_frame(
+                0, insert, [struct.pack(">i", key), struct.pack(">i", c), os.urandom(ROW_BYTES)]
+            )
+            for c in range(first, min(rows, first + 32))
+        ]
+        while frames:
+            client.send(b"".join(frames))
+            answers: list[tuple[int, int, bytes]] = []
+            while len(answers) < len(frames):
+                answers += client.receive()
+            refused = [body for _, opcode, body in answers if opcode == 0]
+            assert all(ServerError(body).code == OVERLOADED for body in refused), refused
+            frames = frames if refused else []
+    client.close()
+    return rows
+
+
+def test_thousands_of_idle_connections_cost_less_than_four_kibibytes_each(
+    node: NodeProcess,
+) -> None:
+    pids = node.shard_pids()
+    count = 2_000
+    with ExitStack() as stack:
+        _connect(node, 50, stack)  # What is made once for all is made.
+        before = _pss_kib(node)
+        places = _connect(node, count, stack)
+        each = (_pss_kib(node) - before) / count
+        print(f"an idle connection costs {each:.2f} KiB")
+        assert each < 4
+        for place in places[::100]:
+            place.sendall(_query_frame("SELECT key FROM system.local"))
+        for place in places[::100]:
+            assert place.recv(4096)[4] == 8
+        _check(node, pids)
+
+
+def test_ten_thousand_requests_in_flight_are_all_answered(node: NodeProcess) -> None:
+    pids = node.shard_pids()
+    frames = b"".join(
+        _query_frame(f"SELECT v FROM k.wide WHERE k = {i} AND c = 1", i) for i in range(50)
+    )
+    with ExitStack() as stack:
+        places = _connect(node, 200, stack)
+        for place in places:
+            place.sendall(frames)
+        answers = [_answers(place, 50) for place in places]
+        codes = [code for each in answers for code in each]
+        assert len(codes) == 10_000
+        assert set(codes) <= {0, OVERLOADED}
+        _check(node, pids)
+
+
+def _answers(place: socket.socket, count: int) -> list[int]:
+    """The error codes of so many replies; 0 for those that are none."""
+    buffer, codes = bytearray(), []
+    place.settimeout(60)
+    while len(codes) < count:
+        while len(buffer) < 9 or len(buffer) < 9 + int.from_bytes(buffer[5:9], "big"):
+            data = place.recv(1 << 18)
+            assert data, "the node closed the connection"
+            buffer += data
+        size = 9 + int.from_bytes(buffer[5:9], "big")
+        codes.append(int.from_bytes(buffer[9:13], "big") if buffer[4] == 0 else 0)
+        del buffer[:size]
+    return codes
+
+
+def test_frames_that_are_announced_and_do_not_come_leave_room_for_others(
+    node: NodeProcess,
+) -> None:
+    pids = node.shard_pids()
+    with ExitStack() as stack:
+        places = _connect(node, 300, stack)
+        for i, place in enumerate(places):
+            size = (6 << 20) if i % 2 else (300 << 20)
+            place.sendall(HEADER.pack(4, 0, i, OP_QUERY, size) + b"\0" * 9)
+        answered = _readable(places, 149)
+        refusals = {_answers(place, 1)[0] for place in answered}
+        # Too big ever, or too much for now.
+        assert refusals == {0x2200, OVERLOADED}
+        _check(node, pids)
+        # Those who were refused send what they announced, and go on.
+        place = next(p for i, p in enumerate(places) if i % 2 and p in answered)
+        place.sendall(b"\0" * ((6 << 20) - 9) + _query_frame("SELECT key FROM system.local"))
+        assert _answers(place, 1) == [0]
+        _check(node, pids)
+
+
+def _readable(places: list[socket.socket], at_least: int) -> list[socket.socket]:
+    """Those that have been answered, once there are so many."""
+    poll = select.poll()
+    by_number = {place.fileno(): place for place in places}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        found = [by_number[number] for number, _ in poll.poll(100)]
+        if len(found) >= at_least:
+            return found
+    raise AssertionError("not enough of them were answered")
+
+
+def test_clients_that_never_read_are_bounded_and_cut_off_while_others_are_served(
+    node: NodeProcess,
+) -> None:
+    pids = node.shard_pids()
+    _fill(node, 1, 4)
+    with ExitStack() as stack:
+        places = _connect(node, 40, stack)
+        other = WireClient(node.address, node.port)
+        stack.callback(other.close)
+        frames = b"".join(_query_frame("SELECT v FROM k.wide WHERE k = 1", i) for i in range(200))
+        for place in places:
+            place.setblocking(False)
+            place.send(frames)
+        closed: set[int] = set()
+        poll = select.poll()
+        for place in places:
+            poll.register(place.fileno(), 0)  # POLLHUP and POLLERR are always told.
+        until = time.monotonic() + 90
+        while len(closed) < len(places) and time.monotonic() < until:
+            closed |= {number for number, _ in poll.poll(100)}
+            began = time.monotonic()
+            other.query("SELECT key FROM system.local")
+            assert time.monotonic() - began < 5
+            assert _pss_kib(node) < MEMORY_MIB * 1024
+        assert len(closed) == len(places)
+        _check(node, pids)
+
+
+def test_a_large_partition_is_read_in_pages_and_others_are_served_meanwhile(
+    node: NodeProcess, request: pytest.FixtureRequest
+) -> None:
+    pids = node.shard_pids()
+    rows = _fill(node, 2, 1024 if _is_long(request) else 96)
+    times: list[float] = []
+    seen = 0
+    with ExitStack() as stack:
+        (heartbeat,) = _connect(node, 1, stack)
+        reader = WireClient(node.address, node.port)
+        stack.callback(reader.close)
+        state: bytes | None = None
+        while True:
+            reader.send(_page_frame("SELECT v FROM k.wide WHERE k = 2", 500, state))
+            began = time.perf_counter()
+            heartbeat.sendall(HEADER.pack(4, 0, 1, OP_OPTIONS, 0))
+            assert heartbeat.recv(4096)[4] == 6
+            times.append(time.perf_counter() - began)
+            ((_, opcode, body),) = reader.receive()
+            assert opcode == 8, ServerError(body)
+            found, state = _page(body)
+            seen += found
+            if state is None:
+                break
+        assert seen == rows
+        assert _pss_kib(node) < MEMORY_MIB * 1024
+        # Without pages it is more than the node may hold.
+        with pytest.raises(ServerError, match="read it in pages"):
+            reader.query("SELECT v FROM k.wide WHERE k = 2")
+    print(f"OPTIONS during the read: median {statistics.median(times) * 1000:.2f} ms")
+    _check(node, pids)
+
+
+def _page_frame(text: str, page_size: int, state: bytes | None) -> bytes:
+    flags = 0x02 | 0x04 | (0x08 if state is not None else 0)
+    body = struct.pack(">i", len(text)) + text.encode() + struct.pack(">HBi", 1, flags, page_size)
+    if state is not None:
+        body += struct.pack(">i", len(state)) + state
+    return HEADER.pack(4, 0, 0, OP_QUERY, len(body)) + body
+
+
+def _page(body: bytes) -> tuple[int, bytes | None]:
+    """Rows of a page without metadata, and where the next one begins."""
+    _, flags, _ = struct.unpack_from(">iii", body)
+    position, state = 12, None
+    if flags & 2:
+        (size,) = struct.unpack_from(">i", body, position)
+        state = body[position + 4 : position + 4 + size]
+        position += 4 + size
+    return struct.unpack_from(">i", body, position)[0], state
+
+
+def test_heartbeats_are_answered_at_once_during_a_full_scan(node: NodeProcess) -> None:
+    pids = node.shard_pids()
+    _fill(node, 3, 24)
+    times = []
+    with ExitStack() as stack:
+        (heartbeat,) = _connect(node, 1, stack)
+        scanner = WireClient(node.address, node.port)
+        stack.callback(scanner.close)
+        for _ in range(3):
+            scanner.send(_query_frame("SELECT count(*) FROM k.wide"))
+            while not select.select([scanner.fileno()], [], [], 0)[0]:
+                began = time.perf_counter()
+                heartbeat.sendall(HEADER.pack(4, 0, 1, OP_OPTIONS, 0))
+                assert heartbeat.recv(4096)[4] == 6
+                times.append(time.perf_counter() - began)
+            ((_, opcode, body),) = scanner.receive()
+            assert opcode == 8, ServerError(body)
+    times.sort()
+    print(f"{len(times)} OPTIONS: median {statistics.median(times) * 1000:.2f} ms, ", end="")
+    print(f"at most {times[-1] * 1000:.2f} ms")
+    assert len(times) > 20
+    assert statistics.median(times) < 0.005 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    _check(node, pids)
+
+
+def test_a_node_without_descriptors_neither_spins_nor_stays_so(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path / "data", options=("--memory", f"{MEMORY_MIB}MiB")).start()
+    try:
+        (shard,) = pids = node.shard_pids()
+        client = WireClient(node.address, node.port)
+        client.query(KEYSPACE)
+        client.query("CREATE TABLE k.small (k int PRIMARY KEY, v blob)")
+        used = len(os.listdir(f"/proc/{shard}/fd"))
+        limits = resource.prlimit(shard, resource.RLIMIT_NOFILE)
+        assert limits[0] == limits[1], "the node takes all that it may have"
+        resource.prlimit(shard, resource.RLIMIT_NOFILE, (used + 20, limits[1]))
+        with ExitStack() as stack:
+            for _ in range(100):
+                stack.enter_context(socket.create_connection((node.address, node.port)))
+            before, began = cpu_seconds([shard]), time.monotonic()
+            while time.monotonic() - began < 2:
+                client.query("SELECT key FROM system.local")
+                select.select([], [], [], 0.05)
+            busy = (cpu_seconds([shard]) - before) / (time.monotonic() - began)
+            assert busy < 0.5, f"{busy:.0%} of a core for nothing"
+        client.close()
+        resource.prlimit(shard, resource.RLIMIT_NOFILE, limits)
+        _check(node, pids)
+    finally:
+        node.close()
