@@ -353,19 +353,23 @@ class Shard:
         dispatch = Dispatch(
             shared, self._supported, begin_trace=tracer.begin, stop=world.has_failed
         )
-        requests = Room(self._division.requests)
-        self.clients = Clients(
-            Ports(
-                handle=dispatch.handle,
-                moment=world.clock.moment,
-                now=world.clock.now,
-                spawn=world.loop.create_task,
-                flush_later=self.turn.flush_later,
-                limits=_limits(config, requests),
-                requests=requests,
-                replies=Room(self._division.replies),
-            ),
-            min(config.native_transport_max_connections, self._division.connections_max),
+        self.clients = self._build_clients(dispatch)
+
+    def _build_clients(self, dispatch: Dispatch) -> Clients:
+        world, config, division = self._world, self._world.config, self._division
+        requests = Room(division.requests)
+        ports = Ports(
+            handle=dispatch.handle,
+            moment=world.clock.moment,
+            now=world.clock.now,
+            spawn=world.loop.create_task,
+            flush_later=self.turn.flush_later,
+            limits=_limits(config, requests),
+            requests=requests,
+            replies=Room(division.replies),
+        )
+        return Clients(
+            ports, min(config.native_transport_max_connections, division.connections_max)
         )
 
     def _supported(self, session: Session) -> Mapping[str, Sequence[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from typing import TypeVar
 
@@ -220,5 +221,59 @@ def test_truncate_empties_every_shard_and_wants_all_of_them() -> None:
         with pytest.raises(Unavailable) as failed:
             await node.shards[0].truncate(TABLE, "ks.t", loop.time() + 2)
         assert (failed.value.required, failed.value.alive) == (2, 1)
+
+    simulate(main)
+
+
+def test_our_own_storage_has_a_deadline_too_and_late_work_is_given_up() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        node = SimulatedNode(loop, 1)
+        key = node.key_on(0)
+        shard, engine = node.shards[0], node.engines[0]
+        given_up = []
+
+        async def stuck(*_: object) -> None:
+            try:
+                await loop.create_future()
+            finally:
+                given_up.append(loop.time())
+
+        engine.read = engine.apply = engine.apply_all = stuck  # type: ignore[method-assign, assignment]
+        for wanted in (whole(key), Slice(TABLE)):
+            deadline = loop.time() + 1
+            with pytest.raises(ReadTimeout):
+                await now(shard.read(wanted, node.replication, ONE, 0, deadline))
+            assert deadline <= given_up.pop() < deadline + 0.05
+        deadline = loop.time() + 1
+        with pytest.raises(WriteTimeout):
+            await now(shard.write(put(key, b"", 1, b"v"), node.replication, ONE, deadline))
+        assert deadline <= given_up.pop() < deadline + 0.05
+        assert shard.deadlines.waiting() == 0
+        shard.deadlines.check()
+
+    simulate(main)
+
+
+def test_a_request_that_was_cancelled_is_not_called_late() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        node = SimulatedNode(loop, 1)
+        waiting = loop.create_future()
+        limited = loop.create_task(node.shards[0].deadlines.limit(waiting, loop.time() + 9))
+        await asyncio.sleep(1)
+        limited.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await limited
+        assert node.shards[0].deadlines.waiting() == 0
+
+    simulate(main)
+
+
+def test_a_later_page_of_a_late_read_is_not_begun() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        node = SimulatedNode(loop, 1)
+        key = node.key_on(0)
+        rest = whole(key).changed(resume_key=key, resume_clustering=b"c")
+        with pytest.raises(ReadTimeout):
+            node.shards[0].read(rest, node.replication, ONE, 0, loop.time() - 1)
 
     simulate(main)

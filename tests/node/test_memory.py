@@ -17,7 +17,8 @@ MIB_256 = 256 * MIB
 def test_all_parts_of_all_shards_together_stay_below_the_limit(shards: int) -> None:
     division = divide(MIB_256, shards)
     budget = division.budget
-    for name, size in (("m", division.memtables), ("f", division.files), ("r", division.reads)):
+    for name in ("memtables", "rows", "files", "reads"):
+        size = getattr(division, name)
         budget.account(name, size).charge(size)
     budget.check()
     assert base_bytes(shards) + shards * budget.bytes_max <= MIB_256

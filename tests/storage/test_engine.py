@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from collections.abc import Coroutine
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from storage.commitlog import CommitLogConfig
 from storage.disk import Disk
 from storage.engine import Engine, EngineConfig
-from storage.errors import CorruptData, CorruptFile, DiskError, UnknownTable
+from storage.errors import CorruptData, CorruptFile, DiskError, Overloaded, UnknownTable
+from storage.flush import write_memtable
 from storage.memory_disk import MemoryDisk
 from storage.mutation import Mutation, MutationBuilder
 from storage.row import RowBuilder
@@ -201,6 +203,72 @@ def test_writers_wait_for_memory_and_nothing_is_lost() -> None:
         assert waited > 0
         page = await read(engine, Slice(TABLE_ID))
         assert len(page.partitions) == 600
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_disk_that_stands_still_holds_writers_and_then_refuses_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def test() -> None:
+        config = replace(SMALL, waiting_writes_max=20)
+        engine = Engine(MemoryDisk(), "/shard-0", 0, config)
+        await engine.open([layout()])
+        goes_on = asyncio.Event()
+
+        async def stands_still(*arguments: Any) -> Any:
+            await goes_on.wait()
+            return await write_memtable(*arguments)
+
+        monkeypatch.setattr("storage.upkeep.write_memtable", stands_still)
+        held: list[asyncio.Future[None]] = []
+        refused = 0
+        for number in range(400):
+            try:
+                waiting = engine.apply(put(number, b"c", 1, b"x" * 500))
+            except Overloaded:
+                refused += 1
+                continue
+            engine.end_of_turn()
+            if waiting is not None:
+                held.append(asyncio.ensure_future(waiting))
+                await asyncio.sleep(0)
+        assert len(held) == 20 and refused > 100
+        assert engine.statistics().memtable_bytes < SMALL.memtable_bytes + 2_000
+        # Who gives up takes neither the flush nor the others with it.
+        held[0].cancel()
+        await asyncio.sleep(0)
+        goes_on.set()
+        done = await asyncio.gather(*held, return_exceptions=True)
+        assert isinstance(done[0], asyncio.CancelledError) and set(done[1:]) == {None}
+        assert len((await read(engine, Slice(TABLE_ID))).partitions) == 400 - refused - 1
+        engine.check()
+        await engine.stop()
+
+    run(test())
+
+
+def test_open_files_take_their_memory_from_the_cache_and_then_from_the_memtables() -> None:
+    async def test() -> None:
+        engine = await opened(MemoryDisk())
+        for number in range(300):
+            waiting = engine.apply(put(number, b"c", 1))
+            engine.end_of_turn()
+            if waiting is not None:
+                await waiting
+        await engine.flush()
+        engine._charge_files()
+        held = engine.statistics().files_bytes
+        opened_files = engine._tables[TABLE_ID].sstables
+        assert held == sum(file.memory_bytes for file in opened_files) > 300
+        assert engine._cache.bytes_max == SMALL.block_cache_bytes - held
+        assert engine._memory.limit == SMALL.memtable_bytes
+        engine._tables[OTHER_ID].sstables = opened_files * 1_000
+        engine._charge_files()
+        assert engine._cache.bytes_max == SMALL.block_cache_bytes // 8
+        assert engine._memory.limit < SMALL.memtable_bytes
+        engine._tables[OTHER_ID].sstables = ()
         await engine.stop()
 
     run(test())
