@@ -8,7 +8,7 @@ from cql.errors import InvalidRequest, Overloaded
 
 BYTES_MAX: Final = 64 << 20
 REST_BYTES: Final = 512 * 1024
-REST_PAGES: Final = 8
+REST_PAGES: Final = 2
 """After so much of one result others get their turn."""
 
 

@@ -292,7 +292,7 @@ def test_heartbeats_are_answered_at_once_during_a_full_scan(node: NodeProcess) -
         (heartbeat,) = _connect(node, 1, stack)
         scanner = WireClient(node.address, node.port)
         stack.callback(scanner.close)
-        for _ in range(3):
+        while len(times) < 50:
             scanner.send(_query_frame("SELECT count(*) FROM k.wide"))
             while not select.select([scanner.fileno()], [], [], 0)[0]:
                 began = time.perf_counter()
@@ -304,7 +304,6 @@ def test_heartbeats_are_answered_at_once_during_a_full_scan(node: NodeProcess) -
     times.sort()
     print(f"{len(times)} OPTIONS: median {statistics.median(times) * 1000:.2f} ms, ", end="")
     print(f"at most {times[-1] * 1000:.2f} ms")
-    assert len(times) > 20
     assert statistics.median(times) < 0.005 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     _check(node, pids)
 
