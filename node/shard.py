@@ -33,7 +33,7 @@ from node.config import shown_settings
 from node.connection import Limits, Ports
 from node.dispatch import Dispatch
 from node.failure_policy import outlives_damage
-from node.memory import Division, divide
+from node.memory import divide
 from node.node_wide_facts import NodeWideFacts
 from node.schema_service import SchemaFollower, SchemaService
 from node.shard_facts import ShardFacts
