@@ -101,6 +101,39 @@ def test_what_is_in_the_block_cache_is_answered_at_once() -> None:
     run(test())
 
 
+@pytest.mark.parametrize("has_clustering", [True, False])
+def test_a_cached_row_is_answered_at_once_unless_the_cache_is_bypassed(
+    has_clustering: bool,
+) -> None:
+    async def test() -> None:
+        config = EngineConfig(block_cache_bytes=0, row_cache_bytes=1 << 20)
+        engine = Engine(SimulatedDisk(Random(0)), "/shard-0", 0, config)
+        await engine.open([layout(has_clustering=has_clustering, has_static=False)])
+        clustering = b"c" if has_clustering else b""
+        engine.apply(put(1, clustering, 1))
+        await engine.flush()
+        wanted = Slice(TABLE_ID, key=key_of(1))
+        past = Slice(TABLE_ID, key=key_of(1), bypass_cache=True)
+        first = engine.read(past, 0)
+        assert not isinstance(first, Page)
+        await first
+        first = engine.read(wanted, 0)
+        assert not isinstance(first, Page), "a bypass keeps nothing"
+        page = await first
+        assert engine.read(wanted, 0) == page
+        engine.apply(put(1, clustering, 2, b"newer"))
+        before = engine.read(wanted, 0)
+        assert isinstance(before, Page) and before != page
+        await engine.flush()
+        assert engine.read(wanted, 0) == before, "a flush keeps what is cached, and makes it newer"
+        last = engine.read(past, 0)
+        assert not isinstance(last, Page)
+        assert await last == before
+        await engine.stop()
+
+    run(test())
+
+
 def test_a_tombstone_stays_while_another_file_has_what_it_covers() -> None:
     async def test() -> None:
         engine = await opened(MemoryDisk(), gc_grace_s=0)
