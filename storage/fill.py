@@ -145,7 +145,7 @@ async def absorb(cache: TableCache, memtable: Memtable) -> None:
     first = b""
     while keys := memtable.keys(first, b"", KEYS_AT_ONCE):
         for key in keys:
-            if pace.spend(0):
+            if pace.spend(0, 1):
                 await pace.rest()
             if cache.knows(key):
                 await _absorb_partition(cache, key, memtable, pace)
