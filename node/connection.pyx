@@ -11,7 +11,8 @@ from libc.stdint cimport uint8_t
 
 from cql.errors import Overloaded
 from cql.protocol.faults import encode_fault
-from cql.protocol.frame import NO_ROOM, BadFrame
+from cql.protocol.frame import NO_ROOM as _NO_ROOM
+from cql.protocol.frame import BadFrame
 from cql.protocol.replies import event_reply
 from node.session import Stage
 
@@ -177,7 +178,7 @@ cdef class Connection:
             if self.is_overloaded():
                 return self.overload(frame, "Too many requests are in flight")
             if not self.has_room(frame):
-                return self.overload(frame, NO_ROOM)
+                return self.overload(frame, _NO_ROOM)
         self.requests += 1
         reply = self.ports.handle(frame, self.session, self.ports.moment())
         if type(reply) is Reply:

@@ -25,7 +25,7 @@ from storage.merge cimport Chunk, CompactionMerge, clip, insert_tombstone
 from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
 from storage.row cimport merge_pair
 
-from storage.merge import DONE
+from storage.merge import DONE as _DONE
 
 cdef enum:
     JOIN_ROWS_MAX = 64          # neighbours are joined as long as they have no more rows together
@@ -346,7 +346,8 @@ cdef class TableCache:
         cdef Stretch stretch
         cdef Chunk chunk
         for key, partition in self.partitions.items():
-            assert partition.key == key and partition.home is self.partitions, "a partition has a home"
+            assert partition.key == key, "a partition is found by its key"
+            assert partition.home is self.partitions, "a partition has a home"
             assert partition.count(), "a partition without stretches is not kept"
             last = b""
             for i in range(partition.count()):
@@ -440,12 +441,12 @@ cdef class RowCache:
     cdef int evict(self) except -1:
         """Drops the first stretch under the hand that was not read since it came by."""
         cdef Stretch stretch
-        cdef int i
+        cdef int _i
         if self.has_dead:
             self.sweep(1)
             return 0
         assert self.hand is not NULL, "something that is charged for can be evicted"
-        for i in range(SECOND_CHANCES_MAX):
+        for _i in range(SECOND_CHANCES_MAX):
             stretch = <Stretch>self.hand
             if not stretch.is_touched:
                 break
@@ -462,10 +463,10 @@ cdef class RowCache:
 
     cdef bint make_room(self, Py_ssize_t size) except -1:
         """Evicts until `size` bytes fit; whether that is allowed and was enough."""
-        cdef int i
+        cdef int _i
         if size > CHUNK_BYTES_MAX or size > self.bytes_max // ROOM_PART:
             return False
-        for i in range(EVICTIONS_MAX):
+        for _i in range(EVICTIONS_MAX):
             if self.used_bytes + size <= self.bytes_max:
                 return True
             self.evict()
@@ -595,7 +596,7 @@ cdef Chunk merged(
         [(partition.deletion_ts, partition.deleted_at, b""), (INT64_MIN, 0, b"")],
     )
     merge.narrow(chunk.start, chunk.end)
-    while (state := merge.advance()) != DONE:
+    while (state := merge.advance()) != _DONE:
         if state == 0:
             merge.feed(0, chunk)
         elif state == 1:
