@@ -49,8 +49,8 @@ from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptData, CorruptFile, DiskError
 from storage.memory_disk import MemoryDisk
-from storage.room import Marks
 from storage.values import value_class
+from storage.volume import Marks
 
 if TYPE_CHECKING:
     from random import Random

@@ -210,17 +210,17 @@ class Compactor:
 
     def _fitting(self, table: Table, choice: Choice) -> Choice | None:
         """The choice, or a smaller one, for which there is room; None if it has to wait."""
-        room = self._store.room
-        if room.fits(bytes_needed(choice)):
+        volume = self._store.volume
+        if volume.fits(bytes_needed(choice)):
             self._short_of_room.discard(table.layout.table_id)
             return choice
         if table.layout.table_id not in self._short_of_room:
             self._short_of_room.add(table.layout.table_id)
-            room.tell(
+            volume.tell(
                 f"compaction of {table.layout.name} needs {bytes_needed(choice)} bytes, more than"
                 f" are free: it is made in smaller steps or waits"
             )
-        return smaller(choice, room.bytes_left)
+        return smaller(choice, volume.bytes_left)
 
     def _situation(self, table: Table, wall_s: int) -> Situation:
         taken = table.compacting | table.unmergeable
@@ -248,7 +248,7 @@ class Compactor:
         table.compacting |= chosen
         self._running.append(job)
         self._idle.clear()
-        self._store.room.reserve(bytes_needed(choice))
+        self._store.volume.reserve(bytes_needed(choice))
         for file in files:
             file.acquire()
         return job
@@ -257,7 +257,7 @@ class Compactor:
         try:
             await self._run(job)
         except DiskFull:
-            self._store.room.refuse()
+            self._store.volume.refuse()
             # Nothing has changed; flushes need what room there is more than we do.
             self._pause_until_s = job.wall_s + DISK_FULL_PAUSE_S
 
@@ -270,7 +270,7 @@ class Compactor:
             self._store.quarantine(table, damage)
             raise
         finally:
-            self._store.room.free(bytes_needed(job.choice))
+            self._store.volume.free(bytes_needed(job.choice))
             table.compacting -= {file.generation for file in files}
             self._running.remove(job)
             if not self._running:

@@ -32,7 +32,6 @@ from storage.points import NO_POINTS, Points
 from storage.read import bounds_of, key_bounds, read_partition, read_range
 from storage.read_room import ReadRoom, bytes_of
 from storage.recovery import RecoveryReport, recover
-from storage.room import Marks, Room
 from storage.slice import Page, Slice
 from storage.snapshot import SnapshotFile, link_files, restore_files
 from storage.sstable.reader import SSTable
@@ -40,6 +39,7 @@ from storage.store import TABLES_DIRECTORY, Memory, Store
 from storage.table import Table
 from storage.upkeep import Upkeep
 from storage.values import value_class
+from storage.volume import Marks, Volume
 
 MIB = 1024 * 1024
 CACHE_PART_MIN = 8
@@ -218,7 +218,7 @@ class Engine:
             self._listener.has_failed,
             self._io,
         )
-        self._room = Room(disk, directory, self._config.marks, self._listener.tell)
+        self._volume = Volume(disk, directory, self._config.marks, self._listener.tell)
         self._store = Store(
             disk,
             self._io,
@@ -227,7 +227,7 @@ class Engine:
             Manifest(disk, directory, points, self._listener.has_failed),
             self._cache,
             self._memory,
-            self._room,
+            self._volume,
             random or Random(shard),
             points,
             self._listener.has_found_damage,
@@ -249,7 +249,7 @@ class Engine:
         """Take the directory, find the tables' files, replay the log; then requests may come."""
         await self._store.disk.make_directory(f"{self._directory}/commitlog")
         self._lock = await self._store.disk.lock(self._directory)
-        self._room.look()
+        self._volume.look()
         report = await recover(self._store, self._tables, layouts)
         self._charge_files()
         return report
@@ -282,8 +282,8 @@ class Engine:
         if table is None:
             raise UnknownTable(mutation.table_id)
         memory, log = self._memory, self._log
-        if self._room.is_refusing:
-            raise self._room.refusal()
+        if self._volume.is_refusing:
+            raise self._volume.refusal()
         if memory.used >= memory.limit:
             return self._wait_for_room([mutation])
         position = log.append(mutation.table_id, mutation.data)
@@ -297,8 +297,8 @@ class Engine:
         tables = [self._get_table(mutation.table_id) for mutation in mutations]
         if not tables:
             return None
-        if self._room.is_refusing:
-            raise self._room.refusal()
+        if self._volume.is_refusing:
+            raise self._volume.refusal()
         if self._memory.used >= self._memory.limit:
             return self._wait_for_room(mutations)
         position = self._store.append_all(mutations)
@@ -356,7 +356,7 @@ class Engine:
 
     def tick(self, now: float) -> None:
         """Let time pass for the commit log; raises `CommitLogFailed`."""
-        self._room.look()
+        self._volume.look()
         self._log.tick(now)
 
     def background(self, wall_s: int) -> list[Coroutine[Any, Any, None]]:

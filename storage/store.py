@@ -16,10 +16,10 @@ from storage.manifest import LiveSSTable, Manifest
 from storage.memtable import Memtable
 from storage.mutation import Mutation
 from storage.points import Points
-from storage.room import Room
 from storage.sstable.output import SSTableOutput, Turns
 from storage.sstable.reader import Fetch, Parsed, SSTable
 from storage.table import Table
+from storage.volume import Volume
 
 IDENTITY_BYTES = 16
 TABLES_DIRECTORY = "tables"
@@ -53,8 +53,8 @@ class Store:
         "manifest",
         "memory",
         "points",
-        "room",
         "row_cache",
+        "volume",
         "wall_s",
     )
 
@@ -67,7 +67,7 @@ class Store:
         manifest: Manifest,
         cache: BlockCache,
         memory: Memory,
-        room: Room,
+        volume: Volume,
         random: Random,
         points: Points,
         has_found_damage: Callable[[CorruptFile], None],
@@ -80,7 +80,7 @@ class Store:
         self.manifest = manifest
         self.cache = cache
         self.memory = memory
-        self.room = room
+        self.volume = volume
         self.points = points
         self.row_cache = row_cache
         self._random = random

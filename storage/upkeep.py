@@ -87,7 +87,7 @@ class Upkeep:
                     return
                 await self.flush(table)
         except DiskFull:
-            self._store.room.refuse()
+            self._store.volume.refuse()
             raise
         finally:
             self._is_flushing = False

@@ -11,9 +11,9 @@ from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptFile, DiskFull, DiskNearlyFull
 from storage.layout import Layout
 from storage.mutation import Mutation, MutationBuilder
-from storage.room import Marks, Room
 from storage.row import RowBuilder
 from storage.slice import Page, Slice
+from storage.volume import Marks, Volume
 from tests.sim.disk import SimulatedDisk
 from tests.storage.sstable.support import TABLE_ID, key_of, layout, run
 from tests.storage.test_compactor import settle
@@ -111,12 +111,12 @@ def test_the_part_in_use_may_be_bounded() -> None:
     asyncio.run(disk.make_directory("/d"))
     disk.faults.bytes_max = 1000
     asyncio.run(_fill(disk, "/d/f", 899))
-    room = Room(disk, "/d", Marks(used_max=0.9), lambda _: None)
-    room.look()
-    assert not room.is_refusing
+    volume = Volume(disk, "/d", Marks(used_max=0.9), lambda _: None)
+    volume.look()
+    assert not volume.is_refusing
     asyncio.run(_fill(disk, "/d/g", 2))
-    room.look()
-    assert room.is_refusing
+    volume.look()
+    assert volume.is_refusing
 
 
 async def _fill(disk: SimulatedDisk, path: str, size: int) -> None:
@@ -220,7 +220,7 @@ def test_a_compaction_that_does_not_fit_is_made_smaller_or_waits_and_says_so_onc
         await job
         assert len(engine._tables[TABLE_ID].sstables) == 2, "the large file was left out"
         assert len(listener.said) == 1
-        assert engine._room.reserved_bytes == 0
+        assert engine._volume.reserved_bytes == 0
         await engine.stop()
 
     run(test())
@@ -262,10 +262,10 @@ def test_what_runs_is_seen_and_counted() -> None:
         assert running.bytes_total == sum(
             file.file_bytes for file in engine._tables[TABLE_ID].sstables
         )
-        assert engine._room.reserved_bytes == running.bytes_total
+        assert engine._volume.reserved_bytes == running.bytes_total
         await job
         assert engine.statistics().compactions_running == ()
-        assert engine._room.reserved_bytes == 0
+        assert engine._volume.reserved_bytes == 0
         await engine.stop()
 
     run(test())

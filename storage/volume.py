@@ -1,4 +1,4 @@
-"""Room on the volume: who may take how much of it, and when writes are refused.
+"""The free space of the volume: who may take how much of it, and when writes are refused.
 
 Two marks: below the first, writes are refused, so that what was accepted can still be flushed and
 compacted; above the second, a quarter higher, they are accepted again. A compaction reserves what
@@ -40,7 +40,7 @@ class Marks:
         return min(self.high(space) * 5 // 4, space.total_bytes)
 
 
-class Room:
+class Volume:
     """The free space as of the last look, and what is reserved of it."""
 
     __slots__ = ("_directory", "_disk", "_marks", "is_refusing", "reserved_bytes", "space", "tell")
