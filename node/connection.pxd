@@ -1,5 +1,7 @@
 """The struct of one client's connection."""
 
+from libc.stdint cimport uint8_t
+
 from cql.protocol.frame cimport Frame, FrameReader, FrameWriter, Reply
 from cql.protocol.room cimport Room
 
@@ -22,6 +24,7 @@ cdef class Ports:
     cdef readonly Limits limits
     cdef readonly Room requests  # what all connections hold of requests
     cdef readonly Room replies  # and of replies
+    cdef object note_stall  # (seconds, what): a turn took too long; or None
     cdef bytearray buffer  # where the loop puts received bytes, of all connections in turn
     cdef object small_buffer  # the beginning of it, for when memory is short
 
@@ -35,6 +38,7 @@ cdef class Connection:
     cdef object transport  # None in tests
     cdef readonly int in_flight
     cdef readonly long long requests  # frames that were handed to the handler
+    cdef uint8_t opcode  # of the last of them
     cdef readonly Py_ssize_t in_flight_bytes
     cdef set waiting  # futures of replies to come: loops hold theirs weakly; None when empty
     cdef bint is_serving  # the guard against entering `drain` twice

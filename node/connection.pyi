@@ -70,6 +70,7 @@ class Ports:
         limits: Limits | None = None,
         requests: Room | None = None,
         replies: Room | None = None,
+        note_stall: Callable[[float, str], None] | None = None,
     ) -> None: ...
 
 class Connection:

@@ -31,6 +31,8 @@ cdef enum:
     WAITING_BYTES = 4096  # what a request costs beside its body while its reply is made
     SMALL_REPLY_BYTES = 4096  # is given even when there is no room for replies
 
+cdef double LONG_TURN_S = 0.005  # as in `node/stalls`
+
 cdef object READY = Stage.READY
 cdef object NEW = Stage.NEW
 
@@ -64,7 +66,7 @@ cdef class Ports:
 
     def __init__(
         self, handle, moment, now, spawn, flush_later=None, Limits limits=None,
-        Room requests=None, Room replies=None,
+        Room requests=None, Room replies=None, note_stall=None,
     ):
         self.handle = handle
         self.moment = moment
@@ -74,6 +76,7 @@ cdef class Ports:
         self.limits = limits or Limits()
         self.requests = requests or Room(ROOM_BYTES)
         self.replies = replies or Room(ROOM_BYTES)
+        self.note_stall = note_stall
         self.buffer = bytearray(RECEIVE_BYTES)
         self.small_buffer = memoryview(self.buffer)[:SMALL_RECEIVE_BYTES]
 
@@ -112,10 +115,19 @@ cdef class Connection:
 
     def buffer_updated(self, Py_ssize_t count) -> None:
         """So many bytes were received into the shared buffer."""
+        cdef long long before = self.requests
+        cdef double began, took
         assert count <= PyByteArray_GET_SIZE(self.ports.buffer), "the loop wrote past the buffer"
-        if not self.is_closing:
-            self.reader.borrow(<const uint8_t*>PyByteArray_AS_STRING(self.ports.buffer), count)
-            self.drain()
+        if self.is_closing:
+            return
+        began = self.ports.now()
+        self.reader.borrow(<const uint8_t*>PyByteArray_AS_STRING(self.ports.buffer), count)
+        self.drain()
+        took = self.ports.now() - began
+        if took >= LONG_TURN_S and self.ports.note_stall is not None:
+            self.ports.note_stall(
+                took, f"{self.requests - before} requests, the last with opcode {self.opcode}"
+            )
 
     cdef int drain(self) except -1:
         """Hot path: serves what is complete, as far as the limits allow."""
@@ -180,6 +192,7 @@ cdef class Connection:
             if not self.has_room(frame):
                 return self.overload(frame, _NO_ROOM)
         self.requests += 1
+        self.opcode = frame.opcode
         reply = self.ports.handle(frame, self.session, self.ports.moment())
         if type(reply) is Reply:
             self.answer(frame.version, frame.stream, <Reply>reply)

@@ -39,6 +39,7 @@ cdef class Mesh:
     cdef readonly uint64_t frames_received
     cdef object loop
     cdef object before_flush            # called before sending; if it raises, nothing is sent again
+    cdef object read                    # `readable`, watched for stalls if we were told to
     cdef object encode_fault
     cdef object decode_fault
     cdef dict links                     # shard -> Link, in order of arrival

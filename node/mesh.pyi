@@ -6,6 +6,7 @@ from socket import socket
 from typing import Any, Final
 
 from cluster.transport import Handler
+from node.stalls import Stalls
 
 CALLS_MAX: Final[int]
 QUEUE_BYTES_MAX: Final[int]
@@ -31,6 +32,7 @@ class Mesh:
         decode_fault: Callable[[bytes], Exception],
         calls_max: int = ...,
         queue_bytes_max: int = ...,
+        stalls: Stalls | None = None,
     ) -> None: ...
     def call(self, shard: int, kind: int, payload: bytes) -> Future[bytes]: ...
     def register(self, kind: int, handler: Handler) -> None: ...

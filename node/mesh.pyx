@@ -173,7 +173,7 @@ cdef class Mesh:
 
     def __init__(
         self, int shard, loop, *, before_flush, encode_fault, decode_fault,
-        Py_ssize_t calls_max=CALLS_MAX, Py_ssize_t queue_bytes_max=QUEUE_BYTES_MAX,
+        Py_ssize_t calls_max=CALLS_MAX, Py_ssize_t queue_bytes_max=QUEUE_BYTES_MAX, stalls=None,
     ):
         self.shard = shard
         self.loop = loop
@@ -186,6 +186,9 @@ cdef class Mesh:
         self.handlers = {}
         self.listeners = []
         self.running = set()
+        self.read = self.readable
+        if stalls is not None:
+            self.read = stalls.timed("messages of other shards", self.readable)
 
     def call(self, int shard, int kind, bytes payload not None):
         """Send a request; the future gives the answer, the handler's fault, or `ShardDown`."""
@@ -233,7 +236,7 @@ cdef class Mesh:
         sock.setblocking(False)
         link = Link(shard, sock)
         self.links[shard] = link
-        self.loop.add_reader(sock.fileno(), self.readable, link)
+        self.loop.add_reader(sock.fileno(), self.read, link)
         for listener in self.listeners:
             listener(shard, True)
 

@@ -38,6 +38,7 @@ from node.node_wide_facts import NodeWideFacts
 from node.schema_service import SchemaFollower, SchemaService
 from node.shard_facts import ShardFacts
 from node.snapshots import SnapshotPolicy, Snapshots
+from node.stalls import Stalls
 from node.statement_memory import StatementMemory
 from node.statements import SharedExecutor, StatementPorts, range_ownership
 from node.supported import Seat, supported
@@ -113,6 +114,7 @@ class World:
     siblings: Siblings
     loop: asyncio.AbstractEventLoop
     has_failed: Callable[[BaseException], None]
+    stalls: Stalls
     boot: bytes = b""
     """Another one after the machine has started anew."""
 
@@ -160,8 +162,15 @@ class Shard:
         self._prepared = PreparedStatements(
             memory=self._memory, bytes_max=division.statements - division.statements // 4
         )
-        self._background = Background(world.loop, self._tick, self._due, world.has_failed)
-        self.turn = Turn(world.loop.call_soon, self.engine.end_of_turn, world.has_failed)
+        self._background = Background(
+            world.loop,
+            world.stalls.timed("the coarse timer", self._tick),
+            self._due,
+            world.has_failed,
+        )
+        self.turn = Turn(
+            world.loop.call_soon, self.engine.end_of_turn, world.has_failed, world.stalls
+        )
         self.snapshots = self._build_snapshots()
         self._is_draining = False
         self._ceiling: Ceiling | None = None
@@ -367,6 +376,7 @@ class Shard:
             limits=_limits(config, requests),
             requests=requests,
             replies=Room(division.replies),
+            note_stall=world.stalls.note,
         )
         return Clients(
             ports, min(config.native_transport_max_connections, division.connections_max)

@@ -28,6 +28,7 @@ from node.listener import default_gateway
 from node.mesh import Mesh
 from node.shard import MEMORY_SCHEME, Shard, World, open_disk
 from node.snapshot_commands import SnapshotCommands
+from node.stalls import Stalls
 
 if TYPE_CHECKING:
     from cluster.transport import Siblings
@@ -57,6 +58,8 @@ class _Process:
         self._seat = seat
         self._identity = identity
         self._words: asyncio.Queue[str] = asyncio.Queue()
+        self._clock = Clock(seat.high_mark)
+        self._stalls = Stalls(self._clock.now)
         self._failure: BaseException | None = None
         self._servers: list[asyncio.Server] = []
         self._admin: Admin | None = None
@@ -65,6 +68,7 @@ class _Process:
     async def run(self) -> int:
         """From the first word, `ready`, to the exit code."""
         loop = asyncio.get_running_loop()
+        loop.set_task_factory(self._stalls.make_task)
         self._seat.control.setblocking(False)
         loop.add_reader(self._seat.control.fileno(), self._hear)
         mesh, links = self._build_mesh(loop)
@@ -120,6 +124,7 @@ class _Process:
             seat.shard,
             loop,
             before_flush=lambda: self._end_of_turn(),
+            stalls=self._stalls,
             encode_fault=encode_fault,
             decode_fault=decode_fault,
         )
@@ -137,11 +142,12 @@ class _Process:
                 generation=int(time.time()),
                 gateway=default_gateway(),
                 disk=open_disk(config.data_directory, config.io),
-                clock=Clock(seat.high_mark),
+                clock=self._clock,
                 random=Random(secrets.randbits(256)),
                 siblings=siblings,
                 loop=loop,
                 has_failed=self._has_failed,
+                stalls=self._stalls,
                 boot=boot_id(),
             )
         )

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from node.stalls import Stalls
 
 __all__ = ["Flushable", "Turn"]
 
@@ -28,8 +31,12 @@ class Turn:
         call_soon: Callable[[Callable[[], None]], object],
         log: Callable[[], None],
         stop: Callable[[BaseException], None],
+        stalls: Stalls | None = None,
     ) -> None:
         self._call_soon = call_soon
+        self._watched_end = self.end
+        if stalls is not None:
+            self._watched_end = stalls.timed("the end of a turn: log and replies", self.end)
         self._log = log
         self._stop = stop
         self._waiting: list[Flushable] = []
@@ -37,7 +44,7 @@ class Turn:
     def flush_later(self, flushable: Flushable) -> None:
         """Flushes it once at the end of this turn; it must not ask again before."""
         if not self._waiting:
-            self._call_soon(self.end)
+            self._call_soon(self._watched_end)
         self._waiting.append(flushable)
 
     def end(self) -> None:

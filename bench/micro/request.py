@@ -25,6 +25,7 @@ from node.clock import Clock
 from node.config import build_config
 from node.identity import load_or_create
 from node.shard import Shard, World, open_disk
+from node.stalls import Stalls
 from tests.harness.wire import (
     CONSISTENCY_ONE,
     HEADER,
@@ -118,6 +119,7 @@ async def build() -> Shard:
             siblings=NoSiblings(),
             loop=asyncio.get_running_loop(),
             has_failed=failures.append,
+            stalls=Stalls(time.monotonic),
         )
     )
     await shard.open_schema()

@@ -15,6 +15,7 @@ from node.config import Config
 from node.high_mark import HighMark
 from node.identity import Identity, load_or_create
 from node.shard import Shard, World
+from node.stalls import Stalls
 from storage.disk import Disk
 from tests.sim.disk import Faults, SimulatedDisk
 from tests.sim.loop import SimulatedLoop
@@ -201,6 +202,7 @@ class Machine:
             siblings=endpoint or NoSiblings(),
             loop=self.loop,
             has_failed=lambda error: self._failed(life, error),
+            stalls=Stalls(self.loop.time),
             boot=b"boot %d" % self.cuts,
         )
 
