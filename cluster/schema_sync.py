@@ -4,10 +4,15 @@ Shard 0 holds the log. A change is proposed there: made durable, applied, then s
 siblings; `propose` returns when all that live have applied it. A shard that starts, that misses a
 number, or whose link to shard 0 is new fetches what it lacks. So every shard applies the same
 changes in the same order, and a change that was answered is seen by every shard.
+
+What is in the log is applied before anything that follows it. A proposal that was given up goes on
+without its client, entries that nobody applied are applied with the next, and a shard that cannot
+apply one stops: its next life begins with all of them. Entries that come together take effect in
+one step.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from cluster.deadlines import Deadlines
 from cluster.errors import ClusterError, DeadlinePassed, ShardDown
@@ -26,8 +31,10 @@ from cluster.transport import Siblings
 LOG_SHARD = 0
 FETCH_TIMEOUT_S = 10.0
 
-Apply = Callable[[Entry], Awaitable[None] | None]
-"""Lets a shard obey an entry: a change, or a snapshot, which replaces everything before it."""
+Apply = Callable[[Sequence[Entry]], Awaitable[None] | None]
+"""Lets a shard obey consecutive entries, as one step: changes, or a snapshot, which replaces
+everything before it. Obeying one twice must change nothing.
+"""
 
 
 class SchemaUnsettled(ClusterError):
@@ -53,7 +60,9 @@ class Replicator:
         deadlines: Deadlines,
         apply: Apply,
         log: SchemaLog | None,
+        has_failed: Callable[[BaseException], None],
     ) -> None:
+        """`has_failed` is told of an error after which the shard must not go on."""
         assert (log is not None) == (shard == LOG_SHARD), "shard 0 and no other holds the log"
         self.applied = 0
         """The number of the last entry that this shard obeys."""
@@ -63,6 +72,7 @@ class Replicator:
         self._deadlines = deadlines
         self._apply = apply
         self._log = log
+        self._has_failed = has_failed
         self._turn = asyncio.Lock()
         self._fetching: asyncio.Task[None] | None = None
         if log is None:
@@ -77,21 +87,22 @@ class Replicator:
             await self._catch_up(0)
             return
         async with self._turn:
-            for entry in self._log.after(-1):
-                await self._obey(entry)
+            await self._obey(self._log.after(-1))
+
+    async def settle(self) -> None:
+        """Obey what is in the log, on shard 0: what is decided next is decided on top of it."""
+        assert self._log is not None, "the log is on shard 0"
+        async with self._turn:
+            await self._obey(self._log.after(self.applied))
 
     async def propose(self, data: bytes, deadline: float) -> int:
         """Make a change, on shard 0; give its number when every living shard has applied it.
 
         A change whose writing fails with `StorageError` may be there after a restart.
-        `SchemaUnsettled` means that it is decided.
+        `SchemaUnsettled` means that it is decided. Whoever gives up waiting does not stop it.
         """
-        assert self._log is not None, "changes are proposed on shard 0"
-        async with self._turn:
-            number = await self._log.append(data)
-            await self._obey(Entry(number, False, data))
-            payload = encode_entry(number, False, data)
-            sent = [self._send(sibling, payload) for sibling in self._others]
+        decided = asyncio.get_running_loop().create_task(self._decide(data))
+        number, sent = await asyncio.shield(decided)
         faults = [await self._fault_of(answer, deadline) for answer in sent]
         for fault in faults:
             if fault is not None:
@@ -113,6 +124,15 @@ class Replicator:
             if self._log is not None:
                 await self._log.close()
 
+    async def _decide(self, data: bytes) -> tuple[int, list["asyncio.Future[bytes] | None"]]:
+        """Log a change, obey it and tell the siblings; gives its number and their answers."""
+        assert self._log is not None, "changes are proposed on shard 0"
+        async with self._turn:
+            number = await self._log.append(data)
+            await self._obey(self._log.after(self.applied))
+            payload = encode_entry(number, False, data)
+            return number, [self._send(sibling, payload) for sibling in self._others]
+
     def _send(self, sibling: int, payload: bytes) -> "asyncio.Future[bytes] | None":
         try:
             return self._siblings.call(sibling, Kind.SCHEMA_ENTRY, payload)
@@ -133,15 +153,24 @@ class Replicator:
             return fault
         return None
 
-    async def _obey(self, entry: Entry) -> None:
-        """Apply one entry if it is news. The caller has the turn."""
-        if entry.number <= self.applied and not (entry.is_snapshot and entry.number == 0):
+    async def _obey(self, entries: Sequence[Entry]) -> None:
+        """Apply those of the entries that are news. The caller has the turn."""
+        news = [e for e in entries if e.number > self.applied or (e.is_snapshot and not e.number)]
+        if not news:
             return
-        assert entry.is_snapshot or entry.number == self.applied + 1, "changes come in order"
-        work = self._apply(entry)
-        if work is not None:
-            await work
-        self.applied = entry.number
+        before = self.applied
+        for entry in news:
+            assert entry.is_snapshot or entry.number == before + 1, "changes come in order"
+            before = entry.number
+        try:
+            work = self._apply(news)
+            if work is not None:
+                await work
+        except Exception as fault:
+            # A shard that cannot obey must not go on.
+            self._has_failed(fault)
+            raise
+        self.applied = before
 
     async def _catch_up(self, number: int) -> None:
         """Obey what shard 0 has and we lack, if we lack `number`; 0 means always."""
@@ -151,14 +180,14 @@ class Replicator:
             payload = encode_number(self.applied)
             asked = self._siblings.call(LOG_SHARD, Kind.SCHEMA_FETCH, payload)
             deadline = self._deadlines.now() + FETCH_TIMEOUT_S
-            for part in split_parts(await self._deadlines.wait(asked, deadline)):
-                await self._obey(Entry(*decode_entry(part)))
+            parts = split_parts(await self._deadlines.wait(asked, deadline))
+            await self._obey([Entry(*decode_entry(part)) for part in parts])
 
     async def _answer_entry(self, payload: bytes, source: int) -> bytes:
         entry = Entry(*decode_entry(payload))
         async with self._turn:
             if entry.number <= self.applied + 1:
-                await self._obey(entry)
+                await self._obey([entry])
                 return b""
         await self._catch_up(entry.number)
         return b""

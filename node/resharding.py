@@ -128,8 +128,7 @@ class _Resharding:
         holder = SchemaHolder(Schema(system_keyspaces()))
         follower = SchemaFollower(holder, _NoTables(), _tell_nobody)
         log = await SchemaLog.open(self._disk, f"{self._directory}/schema", self._around.random)
-        for entry in log.after(-1):
-            await follower.obey(entry)
+        await follower.obey(log.after(-1))
         await log.close()
         return [*follower.freeze(), *INTERNAL_LAYOUTS]
 

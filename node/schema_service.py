@@ -85,19 +85,18 @@ class SchemaFollower:
         assert self._opened is not None, "storage is opened with frozen layouts"
         self._opened.set()
 
-    async def obey(self, entry: Entry) -> None:
-        """Let one entry take effect; the schema shows it when this returns."""
+    async def obey(self, entries: Sequence[Entry]) -> None:
+        """Let consecutive entries take effect as one step; the schema shows it on return."""
         if self._opened is not None:
             await self._opened.wait()
-        change, ops = _decode_entry(entry.data)
         old = self._holder.current
-        new = (self._base if entry.is_snapshot else old).apply(ops)
+        new, changes = _schema_after(self._base, old, entries)
         if self._opened is not None:
             self._set_layouts(old, new)
         self._holder.replace(new)
         if self._opened is not None:
             await self._drop(old, new)
-        if change is not None:
+        for change in changes:
             self._announce(change)
 
     def _set_layouts(self, old: Schema, new: Schema) -> None:
@@ -154,6 +153,7 @@ class SchemaService:
 
     async def _decide(self, text: str, keyspace: str | None) -> Result:
         async with self._turn:
+            await self._replicator.settle()
             environment = DdlEnvironment(self._random, self._next_timestamp_us(), self._datacenters)
             statement = parse(text)
             outcome = execute_ddl(statement, self._holder.current, keyspace, environment)  # type: ignore[arg-type]
@@ -179,6 +179,7 @@ class SchemaService:
         On shard 0. Raises InvalidRequest if a type or a table is there which is another.
         """
         async with self._turn:
+            await self._replicator.settle()
             for op in ops:
                 change = missing_element(self._holder.current, op)
                 if change is not None:
@@ -223,10 +224,7 @@ class SchemaService:
 
 def schema_of(base: Schema, entries: Sequence[Entry]) -> Schema:
     """The schema after the entries of a log, from its beginning."""
-    schema = base
-    for entry in entries:
-        _, ops = _decode_entry(entry.data)
-        schema = (base if entry.is_snapshot else schema).apply(ops)
+    schema, _ = _schema_after(base, base, entries)
     return schema
 
 
@@ -252,6 +250,22 @@ def missing_element(schema: Schema, op: Op) -> SchemaChange | None:
     if str(table.id) != op["id"]:
         raise errors.InvalidRequest(f"table {keyspace}.{name} is another one now")
     return None
+
+
+def _schema_after(
+    base: Schema, schema: Schema, entries: Sequence[Entry]
+) -> tuple[Schema, list[SchemaChange]]:
+    """The schema after consecutive entries, and what they say has changed."""
+    ops: list[Op] = []
+    changes: list[SchemaChange] = []
+    for entry in entries:
+        change, more = _decode_entry(entry.data)
+        if entry.is_snapshot:
+            schema, ops = base, []
+        ops += more
+        if change is not None:
+            changes.append(change)
+    return schema.apply(ops), changes
 
 
 def _encode_entry(change: SchemaChange | None, ops: bytes) -> bytes:

@@ -202,6 +202,7 @@ class Shard:
             self.coordinator.deadlines,
             self._follower.obey,
             log,
+            world.has_failed,
         )
         self._build_service(log)
 

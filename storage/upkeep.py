@@ -4,18 +4,36 @@ Every change has the same shape. The new file is made durable; under the table's
 is checked that the table is still what it was when the work began (`epoch`), the manifest is told,
 and in the same step of the loop reads begin to see the change. What a truncation or a drop has
 overtaken removes its file instead.
+
+Dropping a table cannot fail: nobody sees it any more, and what of it the disk does not give up now
+is removed later.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
-from storage.errors import DiskError, DiskFull
+from storage.errors import DiskError, DiskFull, StorageError
 from storage.fill import absorb
 from storage.flush import write_memtable
 from storage.sstable.reader import SSTable
 from storage.store import Store
 from storage.table import Table
+
+
+@dataclass(slots=True, eq=False)
+class _Doomed:
+    """A dropped table of which something is left."""
+
+    table: Table
+    position: int = 0
+    """Of the log when its memory was released."""
+
+    files: tuple[SSTable, ...] | None = None
+    """What is to be removed; None until its memory was released."""
 
 
 class Upkeep:
@@ -27,6 +45,8 @@ class Upkeep:
         self._flush_turn = asyncio.Lock()
         self._is_flushing = False
         self._is_stopping = False
+        self._doomed: deque[_Doomed] = deque()
+        self._drop_turn = asyncio.Lock()
         self._room_maker: asyncio.Task[None] | None = None
         self.flushes = 0
 
@@ -38,6 +58,8 @@ class Upkeep:
         if not self._is_flushing and self._choose_flush(wall_s, flush_at) is not None:
             self._is_flushing = True
             jobs.append(self._flush_while_due(wall_s, flush_at))
+        if self._doomed and not self._drop_turn.locked():
+            jobs.append(self._remove_doomed())
         return jobs
 
     def _choose_flush(self, wall_s: int, flush_at: int) -> Table | None:
@@ -156,17 +178,38 @@ class Upkeep:
         store.points.reach("truncate.done")
 
     async def drop(self, table: Table) -> None:
-        """Remove a table, to which nothing is applied any more, with its files."""
-        store = self._store
+        """Remove a table, to which nothing is applied any more, with its files.
+
+        If the disk refuses, that is told, and `due` tries again. Raises only `ManifestFailed`,
+        after which nothing of the shard goes on.
+        """
         table.is_dropped = True
+        self._doomed.append(_Doomed(table))
+        try:
+            await self._remove_doomed()
+        except DiskError as error:
+            self._store.volume.tell(f"files of dropped tables are removed later: {error}")
+
+    async def _remove_doomed(self) -> None:
+        async with self._drop_turn:
+            while self._doomed:
+                await self._remove(self._doomed[0])
+                self._doomed.popleft()
+
+    async def _remove(self, doomed: _Doomed) -> None:
+        """Remove what is left of a dropped table; if that fails, it may be begun again."""
+        store, table = self._store, doomed.table
         async with table.change:
-            position = store.log.position - 1
-            gone, files = table.empty()
-            store.charge(gone, -1)
+            if doomed.files is None:
+                doomed.position = store.log.position - 1
+                gone, doomed.files = table.empty()
+                store.charge(gone, -1)
             await store.manifest.change(forget=[table.layout.table_id])
             store.points.reach("drop.recorded")
-        store.log.mark_flushed(table.layout.table_id, position)
-        await store.retire(files)
+        store.log.mark_flushed(table.layout.table_id, doomed.position)
+        while doomed.files:
+            file, doomed.files = doomed.files[0], doomed.files[1:]
+            await store.retire([file])
         await store.remove_directory(table)
         store.points.reach("drop.done")
 
@@ -177,7 +220,9 @@ class Upkeep:
         self._is_stopping = True
 
     async def wait(self) -> None:
-        """Wait for what runs."""
+        """Wait for what runs, and try what is left to remove once more."""
+        with suppress(StorageError):
+            await self._remove_doomed()
         if self._room_maker is not None:
             await asyncio.wait([self._room_maker])
         async with self._flush_turn:

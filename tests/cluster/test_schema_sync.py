@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 
 from cluster.deadlines import Deadlines
+from cluster.errors import ClusterError
 from cluster.schema_log import Entry, SchemaLog
 from cluster.schema_sync import Replicator, SchemaUnsettled
+from storage.errors import DiskFull
 from storage.memory_disk import MemoryDisk
 from tests.sim.loop import SimulatedLoop, simulate
 from tests.sim.mesh import SimulatedMesh
@@ -23,6 +27,8 @@ class SchemaShard:
         self.shard = shard
         self.state: list[bytes] = []
         self.replicator: Replicator | None = None
+        self.failures: list[BaseException] = []
+        self.refuses: set[bytes] = set()
 
     async def start(self) -> None:
         world, loop = self.world, self.world.loop
@@ -36,16 +42,20 @@ class SchemaShard:
             Deadlines(loop),
             self.obey,
             log,
+            self.failures.append,
         )
         await self.replicator.start()
 
-    async def obey(self, entry: Entry) -> None:
+    async def obey(self, entries: Sequence[Entry]) -> None:
         await asyncio.sleep(self.world.loop.random.random() * 0.01)
-        self.world.loop.trace(f"{self.shard} obeys {entry.number}")
-        if entry.is_snapshot:
-            self.state = entry.data.split(b"\n") if entry.data else []
-        else:
-            self.state.append(entry.data)
+        self.world.loop.trace(f"{self.shard} obeys {[entry.number for entry in entries]}")
+        if any(entry.data in self.refuses for entry in entries):
+            raise DiskFull(28, "obey", "/a")
+        for entry in entries:
+            if entry.is_snapshot:
+                self.state = entry.data.split(b"\n") if entry.data else []
+            else:
+                self.state.append(entry.data)
 
 
 class World:
@@ -129,6 +139,56 @@ def test_a_silent_sibling_makes_a_change_unsettled_and_obeys_it_later() -> None:
         world.mesh.slow.clear()
         await world.propose(b"b")
         assert world.shards[1].state == [b"a", b"b"]
+
+    simulate(main)
+
+
+def test_a_change_whose_proposer_gives_up_is_obeyed_all_the_same_and_the_next_one_too() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        world = World(loop, 2)
+        await world.start(0)
+        await world.start(1)
+        for wait_s in (0.0, 0.0005, 0.001, 0.002, 0.004):
+            given_up = loop.create_task(world.propose(b"a"))
+            await asyncio.sleep(wait_s)
+            given_up.cancel()
+            await asyncio.gather(given_up, return_exceptions=True)
+            await world.propose(b"b")
+            states = [shard.state for shard in world.shards.values()]
+            assert states[0] == states[1] and states[0][-1] == b"b"
+        assert states[0].count(b"a") >= 4, "what was begun is done"
+
+    simulate(main)
+
+
+@pytest.mark.parametrize("shard", [0, 1])
+def test_a_shard_that_cannot_obey_says_so_and_obeys_all_of_it_later(shard: int) -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        world = World(loop, 2)
+        await world.start(0)
+        await world.start(1)
+        world.shards[shard].refuses = {b"a"}
+        with contextlib.suppress(DiskFull, SchemaUnsettled, ClusterError):
+            await world.propose(b"a")
+        assert [type(fault) for fault in world.shards[shard].failures] == [DiskFull]
+        world.shards[shard].refuses.clear()
+        await world.propose(b"b")
+        assert [other.state for other in world.shards.values()] == [[b"a", b"b"]] * 2
+
+    simulate(main)
+
+
+def test_what_the_log_has_is_obeyed_before_the_next_decision() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        world = World(loop, 1)
+        shard = await world.start(0)
+        shard.refuses = {b"a"}
+        with pytest.raises(DiskFull):
+            await world.propose(b"a")
+        shard.refuses.clear()
+        assert shard.replicator is not None
+        await shard.replicator.settle()
+        assert shard.state == [b"a"]
 
     simulate(main)
 

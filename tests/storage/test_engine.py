@@ -18,7 +18,7 @@ from storage.memory_disk import MemoryDisk
 from storage.mutation import Mutation, MutationBuilder
 from storage.row import RowBuilder
 from storage.slice import Page, Slice
-from tests.sim.disk import SimulatedDisk
+from tests.sim.disk import Faults, SimulatedDisk
 from tests.storage.sstable.support import TABLE_ID, key_of, layout
 
 OTHER_ID = b"o" * 16
@@ -315,6 +315,36 @@ def test_an_unknown_table_is_refused() -> None:
             engine.apply(put(1, b"c", 1))
         with pytest.raises(UnknownTable):
             engine.read(Slice(TABLE_ID), 0)
+        await engine.stop()
+
+    run(test())
+
+
+@pytest.mark.parametrize("operation", ["open", "remove"])
+def test_a_drop_that_the_disk_refuses_is_a_drop_and_its_files_go_later(operation: str) -> None:
+    async def test() -> None:
+        is_refusing = False
+
+        def choose(_number: int, called: str, _path: str) -> int:
+            return errno.EMFILE if is_refusing and called == operation else 0
+
+        disk = SimulatedDisk(Random(0), Faults(choose=choose))
+        engine = await opened(disk)
+        engine.apply(put(1, b"c", 1))
+        await engine.flush()
+        engine.apply(put(2, b"c", 1))
+        is_refusing = True
+        await engine.drop_table(TABLE_ID)
+        assert engine._memory.used == 0 and not engine.knows(TABLE_ID)
+        for work in engine.background(1):
+            with pytest.raises(DiskError):
+                await work
+        assert any(path.endswith(".sst") for path in disk.paths())
+        is_refusing = False
+        for work in engine.background(2):
+            await work
+        assert not any(path.endswith(".sst") for path in disk.paths())
+        assert engine.background(3) == []
         await engine.stop()
 
     run(test())
