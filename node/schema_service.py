@@ -105,9 +105,11 @@ class SchemaFollower:
                 self._tables.set_layout(layout_of(table))
 
     async def _drop(self, old: Schema, new: Schema) -> None:
-        kept = {table.id for table in new.tables()}
-        for table in old.tables():
-            if table.id not in kept:
+        # Of thousands of tables few have changed: only those are worth a look at their ids.
+        changed = [t for t in old.tables() if new.find_table(t.keyspace, t.name) is not t]
+        for table in changed:
+            successor = new.find_table(table.keyspace, table.name)
+            if successor is None or successor.id != table.id:
                 await self._tables.drop_table(table.id.bytes)
 
 
