@@ -90,7 +90,10 @@ cdef Page merge_runs(
         heads.append(cached.head)
     merge.begin(key, heads)
     while True:
-        outcome = merge.advance(steps_max)
+        # A chunk has fewer rows than that, so what counts is the sum of all of them.
+        if merge.steps >= steps_max:
+            return None
+        outcome = merge.advance(steps_max - merge.steps)
         if outcome < 0:
             return None if outcome == PAUSED else merge.page(False)
         if outcome < count:

@@ -67,6 +67,7 @@ cdef class PageMerge:
     cdef Py_ssize_t rows_before         # rows of the partition on earlier pages
     cdef Py_ssize_t row_count           # rows on this page
     cdef Py_ssize_t byte_count
+    cdef readonly Py_ssize_t steps      # rows looked at so far, live or not
     cdef bint is_full
     cdef bytes last_clustering          # the last row that was looked at
 

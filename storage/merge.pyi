@@ -87,6 +87,8 @@ class PageMerge:
     `resume_clustering` is not empty) and stops when `advance()` says FULL.
     """
 
+    @property
+    def steps(self) -> int: ...
     def __init__(
         self, wanted: Slice, wall_s: int, existing: Collection[int] | ColumnSet | None = None
     ) -> None: ...

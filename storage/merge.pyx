@@ -471,6 +471,7 @@ cdef class PageMerge:
                     return run
             while merge.next_row():
                 steps += 1
+                self.steps += 1
                 if self.take_row():
                     if self.is_full:
                         return IS_FULL

@@ -145,15 +145,17 @@ class _Patience:
 
 async def _drive(merge: PageMerge, runs: Sequence[Run], reverse: bool, patience: _Patience) -> int:
     """Feed the merge until its partition or the page is done, or patience ends (PAUSED)."""
+    counted = merge.steps
     while True:
         outcome = merge.advance(STEPS_MAX)
+        steps, counted = merge.steps - counted, merge.steps
         if outcome >= 0:
             chunk = runs[outcome].chunk_at(merge.position(outcome), reverse)
             merge.feed(outcome, chunk if isinstance(chunk, Chunk) else await chunk)
             # Only PAUSED leaves a position behind from which another page can go on.
-            await patience.is_at_end(STEPS_PER_CHUNK)
+            await patience.is_at_end(steps + STEPS_PER_CHUNK)
         elif outcome == PAUSED:
-            if await patience.is_at_end(STEPS_MAX):
+            if await patience.is_at_end(steps):
                 return PAUSED
         else:
             return outcome

@@ -437,3 +437,24 @@ def test_a_slice_of_a_wide_partition_reads_little() -> None:
         await engine.stop()
 
     run(test())
+
+
+def test_a_read_of_many_tombstones_in_memory_rests_although_no_block_has_many() -> None:
+    async def scenario() -> None:
+        engine = await opened(MemoryDisk())
+        for number in range(5_000):
+            row = RowBuilder()
+            row.begin(1, False)
+            row.delete_row(1, 1)
+            builder = MutationBuilder(TABLE_ID, key_of(1))
+            builder.row(b"%06d" % number, row.finish())
+            waited = engine.apply(builder.finish())
+            if waited is not None:
+                await waited
+        for reverse in (False, True):
+            answer = engine.read(Slice(TABLE_ID, key=key_of(1), reverse=reverse), 0)
+            assert not isinstance(answer, Page), "it lets others run before it is done"
+            assert not (await answer).partitions
+        await engine.stop()
+
+    run(scenario())
