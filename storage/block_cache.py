@@ -40,6 +40,16 @@ class BlockCache:
         self.hits += 1
         return found
 
+    def find_one(self, table: SSTable, offset: int) -> Parsed | None:
+        """The block that a file has at an offset."""
+        entry = self._blocks.get((table, offset))
+        if entry is None:
+            self.misses += 1
+            return None
+        self._blocks.move_to_end((table, offset))
+        self.hits += 1
+        return entry[0]
+
     def put(self, fetch: Fetch, parsed: list[Parsed]) -> None:
         """Keep what was read; blocks that would take more than a part of the room are not kept."""
         for place, block in zip(fetch.places, parsed, strict=True):
@@ -50,13 +60,13 @@ class BlockCache:
             self._blocks[fetch.table, place.offset] = (block, size)
             self.used_bytes += size
         while self.used_bytes > self.bytes_max:
-            self._drop(next(iter(self._blocks)))
+            self.used_bytes -= self._blocks.popitem(last=False)[1][1]
 
     def resize(self, bytes_max: int) -> None:
         """Another bound, as others need more or less of the memory."""
         self.bytes_max = bytes_max
         while self.used_bytes > self.bytes_max:
-            self._drop(next(iter(self._blocks)))
+            self.used_bytes -= self._blocks.popitem(last=False)[1][1]
 
     def forget(self, table: SSTable) -> None:
         """Drop all blocks of a file which is obsolete."""

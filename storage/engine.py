@@ -22,18 +22,20 @@ from storage.compactor import CompactionProgress, CompactionRecord, Compactor
 from storage.disk import Disk
 from storage.eager import start
 from storage.errors import CorruptFile, Overloaded, UnknownTable
-from storage.fill import ReadThrough, sweep
+from storage.fill import NO_HEAD, ReadThrough, sweep
 from storage.io_queue import IoClassStatistics, IoQueue
 from storage.layout import Layout
 from storage.manifest import Manifest
 from storage.memory_read import read_memory
 from storage.mutation import Mutation
 from storage.points import NO_POINTS, Points
-from storage.read import bounds_of, key_bounds, read_partition, read_range
+from storage.read import bounds_of, first_position, key_bounds, read_partition, read_range
 from storage.read_room import ReadRoom, bytes_of
 from storage.recovery import RecoveryReport, recover
+from storage.section_read import SectionRead
 from storage.slice import Page, Slice
 from storage.snapshot import SnapshotFile, link_files, restore_files
+from storage.sstable.lookup import Lookup
 from storage.sstable.reader import SSTable
 from storage.store import TABLES_DIRECTORY, Memory, Store
 from storage.table import Table
@@ -333,7 +335,31 @@ class Engine:
                 return page
         elif rows is not None:
             return start(self._read_through(table, rows, wanted, key, wall_s))
-        return start(self._read_partition(table, wanted, key, wall_s, sstables))
+        search = self._search(table, wanted, key, wall_s, sstables)
+        if search is not None and search.step() is None:
+            page = search.page(steps)
+            if page is not None:
+                return page
+            search = None
+        return start(self._read_partition(table, wanted, key, wall_s, sstables, search))
+
+    def _search(
+        self, table: Table, wanted: Slice, key: bytes, wall_s: int, sstables: Sequence[SSTable]
+    ) -> SectionRead | None:
+        """The short way to a page from files, if the slice may take it."""
+        if wanted.reverse or wanted.bypass_cache:
+            return None
+        position, cache = first_position(wanted, key), self._cache
+        return SectionRead(
+            table.memtables(),
+            [Lookup(file, file.summary, key, position, cache) for file in sstables],
+            wanted,
+            key,
+            wall_s,
+            table.existing,
+            table.wants_static(wanted),
+            bounds_of(wanted),
+        )
 
     def _put(self, table: Table, mutation: Mutation) -> None:
         memory = self._memory
@@ -520,16 +546,29 @@ class Engine:
             await waited
 
     async def _read_partition(
-        self, table: Table, wanted: Slice, key: bytes, wall_s: int, sstables: list[SSTable]
+        self,
+        table: Table,
+        wanted: Slice,
+        key: bytes,
+        wall_s: int,
+        sstables: list[SSTable],
+        search: SectionRead | None,
     ) -> Page:
         size = bytes_of(wanted, not table.layout.has_clustering)
         if not self._reads.try_enter(size):
             await self._reads.enter(size)
             sstables = table.sstables_for(wanted, key)
+            search = self._search(table, wanted, key, wall_s, sstables)
         memtables = table.memtables()
         wants_static = table.wants_static(wanted)
         users = [sstable.acquire() for sstable in sstables]
         try:
+            if search is not None:
+                while (missing := search.step()) is not None:
+                    search.supply(await self._store.load_missing(missing))
+                page = search.page(SYNCHRONOUS_STEPS_MAX)
+                if page is not None:
+                    return page
             load = self._store.load_uncached if wanted.bypass_cache else self._store.load_cached
             return await read_partition(
                 wanted, key, wall_s, table.existing, memtables, users, wants_static, load
@@ -548,11 +587,17 @@ class Engine:
         if not self._reads.try_enter(size):
             await self._reads.enter(size)
         memtables = table.memtables()
-        users = [sstable.acquire() for sstable in table.sstables_with(key)]
+        sstables = table.sstables_with(key)
+        users = [sstable.acquire() for sstable in sstables]
         has_static = table.layout.has_static
         load = self._store.load_cached
+        # Made before anything waits: it remembers of which phase files and memtables are.
+        run = ReadThrough(rows, key, bounds_of(wanted), users, load, has_static)
         try:
-            run = ReadThrough(rows, key, bounds_of(wanted), users, load, has_static)
+            if not rows.knows(key):
+                page = await self._fill_whole(table, rows, wanted, key, wall_s, sstables)
+                if page is not None:
+                    return page
             page = await read_partition(
                 wanted, key, wall_s, table.existing, memtables, (), has_static, load, run
             )
@@ -564,6 +609,32 @@ class Engine:
             await self._store.release(users)
         rows.hits += run.was_hit
         rows.misses += not run.was_hit
+        return page
+
+    async def _fill_whole(
+        self,
+        table: Table,
+        rows: TableCache,
+        wanted: Slice,
+        key: bytes,
+        wall_s: int,
+        sstables: Sequence[SSTable],
+    ) -> Page | None:
+        """The page of a partition that is mere rows in one block; the row cache gets all of it.
+
+        None if it is anything else; then nothing was done, but that its blocks are cached.
+        """
+        search = self._search(table, wanted, key, wall_s, sstables)
+        if search is None:
+            return None
+        phase = rows.phase
+        while (missing := search.step()) is not None:
+            search.supply(await self._store.load_missing(missing))
+        chunk = search.whole()
+        page = None if chunk is None else search.page(SYNCHRONOUS_STEPS_MAX)
+        if page is not None and chunk is not None:
+            rows.insert(key, NO_HEAD, chunk, phase)
+            rows.misses += 1
         return page
 
     async def _read_range(self, table: Table, wanted: Slice, wall_s: int) -> Page:

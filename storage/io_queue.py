@@ -33,6 +33,9 @@ class IoClass(Enum):
     COMPACTION = "compaction", 100
     STREAMING = "streaming", 100
 
+    __hash__ = object.__hash__
+    """Members are single; the hash of `Enum` is a call into Python, for each call at the disk."""
+
     @property
     def shares(self) -> int:
         """How much of a busy disk is the class's, beside the shares of the others."""
@@ -61,6 +64,7 @@ class _Lane:
     """The calls of one class."""
 
     io_class: IoClass
+    shares: int
     had: float = 0.0
     """Cost of the turns it took, over its shares."""
     calls: int = 0
@@ -76,7 +80,8 @@ class _Lane:
         self.bytes += size
         self.waited_s += begun_s - asked_s
         self.busy_s += ended_s - begun_s
-        self.longest_s = max(self.longest_s, ended_s - asked_s)
+        if ended_s - asked_s > self.longest_s:
+            self.longest_s = ended_s - asked_s
 
 
 class IoQueue:
@@ -91,7 +96,7 @@ class IoQueue:
         self._calls = self._bytes = self._waiting = 0
         self._start = 0.0
         """Where the last turn began, on the axis of `_Lane.had`: idle classes go on from here."""
-        self._lanes = {io_class: _Lane(io_class) for io_class in IoClass}
+        self._lanes = {io_class: _Lane(io_class, io_class.shares) for io_class in IoClass}
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -154,8 +159,9 @@ class IoQueue:
         )
 
     def _take(self, lane: _Lane, size: int) -> None:
-        self._start = max(lane.had, self._start)
-        lane.had = self._start + (COST_BYTES + size) / lane.io_class.shares
+        if lane.had > self._start:
+            self._start = lane.had
+        lane.had = self._start + (COST_BYTES + size) / lane.shares
         self._calls += 1
         self._bytes += size
 

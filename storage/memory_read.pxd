@@ -11,3 +11,6 @@ cpdef Page read_memory(
     list memtables, TableCache cache, Slice wanted, bytes key, int64_t wall_s, ColumnSet existing,
     Py_ssize_t steps_max
 )
+
+
+cdef bint wants_all(Slice wanted) except -1

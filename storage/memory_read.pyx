@@ -49,7 +49,7 @@ cpdef Page read_memory(
     return page
 
 
-cdef inline bint wants_all(Slice wanted) except -1:
+cdef bint wants_all(Slice wanted) except -1:
     """Whether a partition that is one mere row is wanted as it is."""
     return (
         wanted.is_whole_partition() and not wanted.distinct and not len(wanted.resume_key)

@@ -1,6 +1,6 @@
 """What the tables of a shard share: disk and turns at it, log, manifest, cached blocks, memory."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -121,20 +121,24 @@ class Store:
         found = self.cache.find(fetch)
         if found is not None:
             return found
+        return await self.load_missing(fetch)
+
+    async def load_missing(self, fetch: Fetch) -> list[Parsed]:
+        """Bring frames that are known not to be in the cache from the disk into it."""
         parsed = await self.load_uncached(fetch)
         self.cache.put(fetch, parsed)
         return parsed
 
-    async def load_uncached(self, fetch: Fetch) -> list[Parsed]:
+    def load_uncached(self, fetch: Fetch) -> Awaitable[list[Parsed]]:
         """Bring frames from the disk."""
-        return await self._load(IoClass.QUERY, fetch)
+        return self._load(IoClass.QUERY, fetch)
 
-    async def load_for_compaction(self, fetch: Fetch) -> list[Parsed]:
+    def load_for_compaction(self, fetch: Fetch) -> Awaitable[list[Parsed]]:
         """Bring frames from the disk when queries leave it."""
-        return await self._load(IoClass.COMPACTION, fetch)
+        return self._load(IoClass.COMPACTION, fetch)
 
-    async def _load(self, io_class: IoClass, fetch: Fetch) -> list[Parsed]:
-        return await self.io.run(io_class, fetch.bytes, lambda: fetch.table.fetch(fetch))
+    def _load(self, io_class: IoClass, fetch: Fetch) -> Awaitable[list[Parsed]]:
+        return self.io.run(io_class, fetch.bytes, lambda: fetch.table.fetch(fetch))
 
     async def release(self, users: Iterable[SSTable]) -> None:
         """Let go of files; those which nobody uses any more are closed, and removed if obsolete."""

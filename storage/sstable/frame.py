@@ -1,15 +1,13 @@
 """Frames: the checked and compressed unit in which everything of an SSTable lies.
 
-Invariant: a payload leaves `open_frame` only after its checksum, which covers the file's identity
-and the frame's offset, was found right; nothing is decompressed before.
+The checksum covers the file's identity and the frame's offset; `storage.sstable.opening` checks it.
 """
 
 import struct
 from enum import IntEnum
 
 from storage.checksum import crc32c
-from storage.errors import CorruptData
-from storage.sstable.compressors import Buffer, Compression, Compressor, decompress
+from storage.sstable.compressors import Buffer, Compression, Compressor
 from storage.sstable.format import FRAME_BYTES_MAX, FRAME_HEADER_BYTES, PAGE_BYTES
 from storage.values import value_class
 
@@ -57,23 +55,6 @@ def seal(identity: bytes, offset: int, kind: Kind, packed: Packed) -> bytes:
     """The frame's header for this place; the stored payload follows it."""
     head = _HEAD.pack(kind, packed.compression, 0, len(packed.stored), packed.raw_bytes)
     return head + _CHECKSUM.pack(_checksum(identity, offset, head, packed.stored))
-
-
-def open_frame(identity: bytes, offset: int, kind: Kind, frame: memoryview) -> bytes:
-    """The payload of the frame which was read from `offset`; CorruptData if anything is wrong."""
-    if len(frame) < FRAME_HEADER_BYTES:
-        raise CorruptData("a frame that is cut off")
-    head = frame[: _HEAD.size]
-    found_kind, compression, zero, stored_bytes, raw_bytes = _HEAD.unpack(head)
-    stored = frame[FRAME_HEADER_BYTES:]
-    if len(stored) != stored_bytes:
-        raise CorruptData("a frame of another length than the index says")
-    (checksum,) = _CHECKSUM.unpack(frame[_HEAD.size : FRAME_HEADER_BYTES])
-    if checksum != _checksum(identity, offset, head, stored):
-        raise CorruptData("a frame whose checksum is wrong")
-    if found_kind != kind or zero or not 0 < raw_bytes <= FRAME_BYTES_MAX:
-        raise CorruptData(f"a frame of kind {found_kind} where {kind.name} is expected")
-    return decompress(compression, stored, raw_bytes)
 
 
 def _checksum(identity: bytes, offset: int, head: Buffer, stored: Buffer) -> int:

@@ -15,8 +15,9 @@ from storage.sstable.block import Block
 from storage.sstable.bloom import BloomFilter
 from storage.sstable.footer import Extent, Footer
 from storage.sstable.format import FRAME_HEADER_BYTES, PAGE_BYTES
-from storage.sstable.frame import Kind, open_frame
+from storage.sstable.frame import Kind
 from storage.sstable.index import IndexBlock
+from storage.sstable.opening import open_frame
 from storage.sstable.statistics import Statistics
 
 READ_AHEAD_BYTES: Final = 256 * 1024
@@ -129,15 +130,16 @@ class SSTable:
         first, last = fetch.places[0], fetch.places[-1]
         start = first.offset - first.offset % PAGE_BYTES
         end = last.end + -last.end % PAGE_BYTES
-        data = memoryview(await self._file.read(start, end - start))
-        return [
-            self._parse(fetch.kind, place, data[place.offset - start : place.end - start])
-            for place in fetch.places
-        ]
+        data = await self._file.read(start, end - start)
+        return [self._parse(fetch.kind, place, data, start) for place in fetch.places]
 
-    def _parse(self, kind: Kind, place: Extent, frame: memoryview) -> Parsed:
+    def _parse(self, kind: Kind, place: Extent, data: bytes, start: int) -> Parsed:
+        """The frame at a place, of data that were read from `start`."""
+        offset = place.offset
         try:
-            payload = open_frame(self.footer.identity, place.offset, kind, frame)
+            payload = open_frame(
+                self.footer.identity, offset, kind, data, offset - start, place.size
+            )
             return IndexBlock(payload) if kind is Kind.INDEX else Block(payload)
         except CorruptData as error:
             raise CorruptFile(self.path, place.offset, str(error)) from error

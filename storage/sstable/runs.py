@@ -9,6 +9,7 @@ from storage.merge import Chunk, Head, RangeTombstone
 from storage.row import NO_DELETION
 from storage.sstable.block import Block, Section
 from storage.sstable.format import NO_END
+from storage.sstable.lookup import Lookup
 from storage.sstable.reader import Cursor, Fetch, Parsed, SSTable
 from storage.sstable.splice import Lane
 
@@ -98,7 +99,10 @@ class PartitionRun:
         return start_eagerly(self._chunk_at(position, reverse))
 
     async def _chunk_at(self, position: bytes, reverse: bool) -> Chunk:
-        if self._cursor is not None and position == self._next and reverse == self._reverse:
+        if position == self._next and reverse == self._reverse:
+            if self._cursor is None:
+                end = (self._key, self._bounds[1] or NO_END)
+                self._cursor = Cursor(self._table, (self._key, position), end)
             block = await next_block(self._cursor, self._load)
             section = None if block is None else block.find(self._key)
         else:
@@ -114,15 +118,18 @@ class PartitionRun:
         return chunk
 
     async def _seek(self, position: bytes, reverse: bool) -> Section | None:
-        """The section at `position`; later ones come from the cursor that found it."""
-        key, (low, high) = self._key, self._bounds
+        """The section at `position`; later ones come from a cursor, in reverse the same."""
+        key, low = self._key, self._bounds[0]
         if reverse:
+            self._reverse = True
             self._cursor = Cursor(self._table, (key, low), (key, position or NO_END), True)
-        else:
-            self._cursor = Cursor(self._table, (key, position), (key, high or NO_END))
-        self._reverse = reverse
-        block = await next_block(self._cursor, self._load)
-        return None if block is None else block.find(key)
+            block = await next_block(self._cursor, self._load)
+            return None if block is None else block.find(key)
+        self._reverse, self._cursor = False, None
+        lookup = Lookup(self._table, self._table.summary, key, position)
+        while (fetch := lookup.step()) is not None:
+            lookup.supply(await self._load(fetch))
+        return lookup.section
 
     async def _find_first(self) -> Section | None:
         cursor = Cursor(self._table, (self._key, b""), (self._key, b"\0"))

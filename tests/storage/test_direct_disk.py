@@ -225,3 +225,20 @@ def test_calls_beyond_the_bound_wait_their_turn(tmp_path: Path) -> None:
         await file.close()
 
     run(disk, test())
+
+
+def test_a_caller_who_gives_up_waiting_leaves_the_turn_to_others(tmp_path: Path) -> None:
+    disk = DirectDisk(is_direct=False, threads_max=1, calls_max=1)
+
+    async def test() -> None:
+        file = await disk.open(f"{tmp_path}/a", OpenMode.CREATE)
+        await file.write(0, b"x" * 100)
+        reads = [asyncio.ensure_future(file.read(n, 1)) for n in range(20)]
+        await asyncio.sleep(0)
+        for read in reads[1::2]:
+            read.cancel()
+        assert await asyncio.gather(*reads[::2]) == [b"x"] * 10
+        assert await file.read(0, 100) == b"x" * 100
+        await file.close()
+
+    run(disk, test())

@@ -15,7 +15,8 @@ from storage.sstable.compressors import (
     decompress,
     usable,
 )
-from storage.sstable.frame import Kind, open_frame, pack, seal
+from storage.sstable.frame import Kind, pack, seal
+from storage.sstable.opening import open_frame
 from tests.storage.sstable.support import IDENTITY
 
 NAMES = ["none", "lz4", "zstd", "deflate", "snappy"]
@@ -89,7 +90,7 @@ def test_damage_is_found_before_anything_is_decompressed(
     def refuse(*_: object) -> bytes:
         raise AssertionError("nothing damaged reaches a decompressor")
 
-    monkeypatch.setattr("storage.sstable.frame.decompress", refuse)
+    monkeypatch.setattr("storage.sstable.opening.decompress", refuse)
     with pytest.raises(CorruptData, match="checksum"):
         open_frame(IDENTITY, 0, Kind.DATA, memoryview(frame))
 
