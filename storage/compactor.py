@@ -179,7 +179,9 @@ class Compactor:
     def _choose(self, wall_s: int) -> _Job | None:
         """The most urgent of what the tables' strategies want and what fits on the disk."""
         choices: dict[bytes, Choice] = {}
-        for table_id, table in self._tables.items():
+        # Most of thousands of tables have no files.
+        some = [(table_id, table) for table_id, table in self._tables.items() if table.sstables]
+        for table_id, table in some:
             choice = self._wanted(table_id, table, wall_s)
             if choice is not None:
                 choices[table_id] = choice
@@ -195,7 +197,7 @@ class Compactor:
     def _wanted(self, table_id: bytes, table: Table, wall_s: int) -> Choice | None:
         """What the table's strategy wants to do."""
         options = table.layout.compaction
-        if not table.sstables or table.damage or not common_options_of(options).is_enabled:
+        if table.damage or not common_options_of(options).is_enabled:
             return None
         taken = table.compacting | table.unmergeable
         quiet = self._quiet.get(table_id)

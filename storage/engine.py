@@ -514,7 +514,8 @@ class Engine:
         Filters and summaries cannot be dropped; all else can be made smaller.
         """
         config = self._config
-        held = sum(table.files_memory_bytes for table in self._tables.values())
+        tables = self._tables.values()
+        held = sum(table.files_memory_bytes for table in tables if table.sstables)
         least = config.block_cache_bytes // CACHE_PART_MIN
         cached = max(least, config.block_cache_bytes - held)
         self._cache.resize(cached)

@@ -105,13 +105,13 @@ class Table:
         return sum(memtable.memory_bytes for memtable in self.memtables())
 
     def is_flush_due(self, wall_s: int) -> bool:
-        """Whether the active memtable is older than the schema wants."""
-        period_ms = self.layout.memtable_flush_period_ms
-        if period_ms == 0 or not len(self.memtable):
+        """Whether the active memtable is older than the schema wants, where it wants anything."""
+        if not len(self.memtable):
             return False
         if self.first_write_s == 0:
             self.first_write_s = wall_s
-        return (wall_s - self.first_write_s) * 1000 >= period_ms
+        age_ms = (wall_s - self.first_write_s) * 1000
+        return age_ms >= self.layout.memtable_flush_period_ms
 
     def freeze(self, position: int) -> None:
         """Go on with a new memtable; the old one holds all that was logged until `position`."""

@@ -69,7 +69,8 @@ class Upkeep:
             if table is not None and table.has_unflushed:
                 return table
         for table in self._tables.values():
-            if table.flushing or table.is_flush_due(wall_s):
+            is_timed = table.layout.memtable_flush_period_ms > 0
+            if table.flushing or (is_timed and table.is_flush_due(wall_s)):
                 return table
         return self._largest() if self._store.memory.used >= flush_at else None
 
