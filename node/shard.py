@@ -146,6 +146,7 @@ class Shard:
             division.budget,
             random=world.random,
             listener=self,
+            now=world.clock.now,
         )
         self._topology = single_node(_local_node(config, identity))
         self.coordinator = Coordinator(
@@ -491,6 +492,7 @@ def engine_config(config: Config) -> EngineConfig:
             free_min_bytes=config.shards * (division.memtables + SEGMENTS_AHEAD * segment),
             used_max=fail_percent / 100 if fail_percent > 0 else 1.0,
             flush_bytes=config.shards * division.memtables,
+            shards=config.shards,
         ),
         row_cache_bytes=division.rows,
         block_cache_bytes=division.files,

@@ -17,6 +17,7 @@ from storage.compaction.strategies import common_options_of, expired_check_s, st
 from storage.errors import CorruptFile, DiskFull
 from storage.io_queue import IoClass
 from storage.layout import Layout
+from storage.pace import Pace, compaction_share
 from storage.sstable.output import SSTableOutput
 from storage.sstable.reader import NO_KEY, Fetch, Parsed, SSTable
 from storage.sstable.runs import Scan
@@ -93,6 +94,13 @@ class _Job:
     def bytes_total(self) -> int:
         """Of the files."""
         return sum(file.file_bytes for file in self.files)
+
+    @property
+    def waiting_files(self) -> int:
+        """Flushed files that it merges, and those that have come since it was chosen."""
+        newest = max(file.generation for file in self.files)
+        came = sum(f.generation > newest and f.level == 0 for f in self.table.sstables)
+        return came + sum(file.level == 0 for file in self.files)
 
 
 @value_class
@@ -339,7 +347,10 @@ class Compactor:
             table.existing,
             table.purgeable_before(job.files),
         )
-        return await rewrite_scans(scans, purge, outputs, lambda: self._is_stopping, job.merged)
+        pace = Pace(self._store.now, lambda: compaction_share(job.waiting_files))
+        return await rewrite_scans(
+            scans, purge, outputs, lambda: self._is_stopping, job.merged, pace
+        )
 
     async def _replace(
         self, table: Table, files: list[SSTable], added: list[SSTable], level: int, epoch: int

@@ -9,7 +9,7 @@ process was killed, and in the modes of the commit log that say so, after a powe
 all that was applied before it. Memory stays within the limits of `EngineConfig`.
 """
 
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Protocol
@@ -196,6 +196,7 @@ class Engine:
         random: Random | None = None,
         points: Points = NO_POINTS,
         listener: Listener | None = None,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._config = config or EngineConfig()
         self._directory = directory
@@ -234,6 +235,7 @@ class Engine:
             points,
             self._listener.has_found_damage,
             self._rows if self._rows.bytes_max else None,
+            now,
         )
         self._upkeep = Upkeep(self._store, self._tables)
         self._compactor = Compactor(self._store, self._tables, self._config.compactions_max)

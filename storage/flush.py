@@ -4,7 +4,7 @@ from storage.compaction.rewrite import RUN_BYTES, write_partition
 from storage.io_queue import IoClass
 from storage.memtable import Memtable
 from storage.merge import CompactionMerge
-from storage.pace import Pace
+from storage.pace import Pace, flush_share
 from storage.sstable import splice
 from storage.sstable.output import SSTableOutput
 from storage.sstable.reader import SSTable
@@ -17,15 +17,20 @@ async def write_memtable(store: Store, table: Table, memtable: Memtable) -> SSTa
     """Write a memtable that takes no more writes; the file is durable and open on return."""
     output = await store.new_sstable(table, len(memtable), IoClass.FLUSH)
     try:
-        await _write_partitions(memtable, output)
+        await _write_partitions(memtable, output, _pace(store))
         return await output.finish()
     except Exception:
         await output.abandon()
         raise
 
 
-async def _write_partitions(memtable: Memtable, output: SSTableOutput) -> None:
-    writer, pace = output.writer, Pace()
+def _pace(store: Store) -> Pace:
+    memory = store.memory
+    return Pace(store.now, lambda: flush_share(memory.used, memory.limit))
+
+
+async def _write_partitions(memtable: Memtable, output: SSTableOutput, pace: Pace) -> None:
+    writer = output.writer
     quick = MemorySplice(memtable)
     merge = CompactionMerge(0, 0, None, False)
     while (reason := quick.run(writer.sink, RUN_BYTES)) != splice.END:

@@ -52,6 +52,7 @@ class Store:
         "log",
         "manifest",
         "memory",
+        "now",
         "points",
         "row_cache",
         "volume",
@@ -72,6 +73,7 @@ class Store:
         points: Points,
         has_found_damage: Callable[[CorruptFile], None],
         row_cache: RowCache | None = None,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self.disk = disk
         self.io = io
@@ -83,6 +85,8 @@ class Store:
         self.volume = volume
         self.points = points
         self.row_cache = row_cache
+        self.now = now
+        """Times the slices of background work; without it, they are not divided by shares."""
         self._random = random
         self._has_found_damage = has_found_damage
         self.wall_s = 0

@@ -27,8 +27,12 @@ class Marks:
     flush_bytes: int = 0
     """What compactions leave for flushes."""
 
+    shards: int = 1
+    """Each may reserve its part of what is free, so that no two count on the same."""
+
     def __post_init__(self) -> None:
         assert 0 < self.used_max <= 1, "a part of the volume is in use"
+        assert self.shards > 0, "somebody uses the volume"
 
     def high(self, space: Space) -> int:
         """With less free than this, writes are refused."""
@@ -84,8 +88,9 @@ class Volume:
 
     @property
     def bytes_left(self) -> int:
-        """How much was free for compactions at the last look."""
-        return self.space.free_bytes - self.reserved_bytes - self._marks.flush_bytes
+        """How much this shard's compactions may take, by the last look."""
+        free = self.space.free_bytes - self._marks.flush_bytes
+        return free // self._marks.shards - self.reserved_bytes
 
     def reserve(self, size: int) -> None:
         """Take room which `fits`; `free` gives it back."""

@@ -46,6 +46,7 @@ async def rewrite_scans(
     outputs: Outputs,
     is_stopping: Callable[[], bool],
     merged: Counter[int],
+    pace: Pace | None = None,
 ) -> bool:
     """Merge all partitions of the scans, which have begun, into the outputs; false if stopped.
 
@@ -54,7 +55,7 @@ async def rewrite_scans(
     lanes = [scan.lane for scan in scans]
     quick = Splice(lanes, purge.wall_s, purge.gc_before_s, purge.existing, purge.before)
     merge = CompactionMerge(purge.wall_s, purge.gc_before_s, purge.existing)
-    pace = Pace()
+    pace = pace or Pace()
     while not is_stopping():
         key = min((scan.key for scan in scans if scan.key is not None), default=None)
         if key is None:

@@ -269,3 +269,20 @@ def test_what_runs_is_seen_and_counted() -> None:
         await engine.stop()
 
     run(test())
+
+
+def test_shards_do_not_count_on_the_same_space() -> None:
+    disk = SimulatedDisk(Random(0))
+    asyncio.run(disk.make_directory("/d"))
+    disk.faults.bytes_max = 1000
+    marks = Marks(flush_bytes=100, shards=3)
+    volumes = [Volume(disk, "/d", marks, lambda _: None) for _ in range(3)]
+    for volume in volumes:
+        volume.look()
+        left = volume.bytes_left
+        assert not volume.fits(left + 1)
+        assert volume.fits(left)
+        volume.reserve(left)
+        assert not volume.fits(1)
+    assert sum(volume.reserved_bytes for volume in volumes) <= 900
+    assert sum(volume.reserved_bytes for volume in volumes) > 900 - len(volumes)

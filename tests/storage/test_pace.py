@@ -1,0 +1,132 @@
+"""Shares of background work: kept while others want the loop, not kept while nobody does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage.pace import (
+    COMPACTION_SHARES,
+    FLUSH_SHARES,
+    SLICE_BYTES,
+    WAITING_FILES,
+    Pace,
+    compaction_share,
+    flush_share,
+)
+
+SLICE_S = 0.001
+
+
+class World:
+    """A clock that only work moves, on a loop whose callbacks are all of the world's making."""
+
+    def __init__(self) -> None:
+        self.time = 10.0
+        self.served_s = 0.0
+
+    def now(self) -> float:
+        return self.time
+
+    async def serve(self, turn_s: float, is_done: Callable[[], bool]) -> None:
+        """Requests that take so much of every turn of the loop."""
+        while not is_done():
+            self.time += turn_s
+            self.served_s += turn_s
+            await asyncio.sleep(0)
+
+
+def _worked_part(share: float, turn_s: float, slices: int = 200) -> float:
+    """The part of the time which a worker with this share got beside these requests."""
+
+    async def test() -> float:
+        world, is_over = World(), False
+        pace = Pace(world.now, lambda: share)
+        served = asyncio.ensure_future(world.serve(turn_s, lambda: is_over))
+        for _ in range(slices):
+            world.time += SLICE_S
+            assert pace.spend(SLICE_BYTES)
+            await pace.rest()
+        is_over = True
+        part = slices * SLICE_S / (slices * SLICE_S + world.served_s)
+        await served
+        return part
+
+    return asyncio.run(test())
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.05, 1.0), st.floats(0.0001, 0.0004))
+def test_beside_requests_a_worker_gets_its_share_and_no_more(share: float, turn_s: float) -> None:
+    part = _worked_part(share, turn_s)
+    # A rest ends with the turn in which it is over, and lasts one turn at least.
+    fewest = SLICE_S / (SLICE_S + SLICE_S * (1 - share) / share + 2 * turn_s)
+    assert fewest - 0.01 <= part <= share + 0.01
+
+
+def test_turns_in_which_nobody_did_anything_end_a_rest() -> None:
+    assert _worked_part(0.05, 0.00001) > 0.98
+    assert _worked_part(0.05, 0.0) == 1.0
+
+
+def test_waiting_for_the_disk_is_not_counted_as_work_without_a_bound() -> None:
+    async def test() -> None:
+        world, is_over = World(), False
+        pace = Pace(world.now, lambda: 0.5)
+        served = asyncio.ensure_future(world.serve(0.0001, lambda: is_over))
+        world.time += 1.0
+        before = world.time
+        await pace.rest()
+        assert world.time - before < 0.01
+        is_over = True
+        await served
+
+    asyncio.run(test())
+
+
+def test_a_share_that_rises_is_seen_at_the_next_rest() -> None:
+    shares = iter([0.1, 0.5])
+
+    async def test() -> list[float]:
+        world, is_over, rests = World(), False, []
+        pace = Pace(world.now, lambda: next(shares))
+        served = asyncio.ensure_future(world.serve(0.0001, lambda: is_over))
+        for _ in range(2):
+            world.time += SLICE_S
+            before = world.time
+            await pace.rest()
+            rests.append(world.time - before)
+        is_over = True
+        await served
+        return rests
+
+    long, short = asyncio.run(test())
+    assert long == pytest.approx(0.009, abs=0.0003)
+    assert short == pytest.approx(0.001, abs=0.0003)
+
+
+def test_without_a_clock_every_second_turn_is_the_worker_s() -> None:
+    async def test() -> None:
+        world, is_over = World(), False
+        pace = Pace()
+        served = asyncio.ensure_future(world.serve(1.0, lambda: is_over))
+        for _ in range(10):
+            await pace.rest()
+        assert 9 <= world.served_s <= 11
+        is_over = True
+        await served
+
+    asyncio.run(test())
+
+
+def test_shares_rise_with_the_backlog_between_their_bounds() -> None:
+    few, many = WAITING_FILES
+    flushes = [flush_share(used, 1000) for used in (0, 500, 750, 1000, 2000)]
+    merges = [compaction_share(n) for n in (0, few, (few + many) // 2, many, 10 * many)]
+    for shares, (least, most) in ((flushes, FLUSH_SHARES), (merges, COMPACTION_SHARES)):
+        assert shares == pytest.approx([least, least, (least + most) / 2, most, most])
+    assert flush_share(0, 0) == FLUSH_SHARES[0], "no limit, no backlog"
