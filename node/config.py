@@ -27,6 +27,7 @@ GIB = 1024 * MIB
 MEMORY_BYTES_MIN = 64 * MIB
 SHARDS_MAX = 256
 SNAPSHOT_TTL_S_MIN = 60
+HOT_KEYS_MAX = 65_536
 YAML_BYTES_MAX = 4 * MIB
 
 _SIZES = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "k": KIB, "m": MIB, "g": GIB}
@@ -86,6 +87,8 @@ class Config:
     auto_snapshot: bool = True
     auto_snapshot_ttl_s: float = 0.0
     """How long a snapshot that TRUNCATE or DROP left is kept; 0 is for ever."""
+    row_cache_keys_to_save: int = 16_384
+    row_cache_save_period_s: float = 600.0
     log_level: str = "info"
     warnings: tuple[str, ...] = field(default=())
 
@@ -235,6 +238,8 @@ _SETTINGS: Mapping[str, _Setting] = {
     "batch_size_warn_threshold": _Setting("batch_size_warn_bytes", _size(0)),
     "batch_size_fail_threshold": _Setting("batch_size_fail_bytes", _size(0)),
     "auto_snapshot": _Setting("auto_snapshot", _boolean),
+    "row_cache_keys_to_save": _Setting("row_cache_keys_to_save", _integer(0, HOT_KEYS_MAX)),
+    "row_cache_save_period": _Setting("row_cache_save_period_s", _duration("s")),
     "auto_snapshot_ttl": _Setting("auto_snapshot_ttl_s", _duration("s")),
     "log_level": _Setting("log_level", _choice("debug", "info", "warning", "error")),
 }

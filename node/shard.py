@@ -495,6 +495,8 @@ def engine_config(config: Config) -> EngineConfig:
             shards=config.shards,
         ),
         row_cache_bytes=division.rows,
+        hot_keys_max=config.row_cache_keys_to_save // config.shards,
+        hot_keys_period_s=round(config.row_cache_save_period_s),
         block_cache_bytes=division.files,
         read_bytes=division.reads,
         commitlog=CommitLogConfig(

@@ -34,6 +34,7 @@ cdef enum:
     ROOM_PART = 8               # nor more than this part of the cache
     SECOND_CHANCES_MAX = 16     # per eviction; the next one goes whether it was read or not
     EVICTIONS_MAX = 2_048       # per insertion
+    HOT_STEPS = 4               # stretches that are looked at for each that is called hot
     ABSORB_STEP_ROWS = 4        # what a step of it costs beside its rows, in rows
     PARTITION_BYTES = 96 + 60   # a CachedPartition, its entry in the dict at its mean fill
     STRETCH_BYTES = 112
@@ -460,6 +461,32 @@ cdef class RowCache:
         """Evicts until at most so many bytes are used, as memory is needed elsewhere."""
         while self.used_bytes > bytes_max:
             self.evict()
+
+    def hottest(
+        self, list tables not None, Py_ssize_t stretches_max
+    ) -> list[tuple[int, bytes, bytes, bytes]]:
+        """The stretches that would be evicted last: (index in `tables`, key, start, end).
+
+        Those that were read since the hand came by are first, then the others, each the youngest
+        first.
+        """
+        cdef Py_ssize_t steps = min(self.stretches, HOT_STEPS * stretches_max)
+        cdef Stretch stretch
+        cdef CachedPartition partition
+        cdef PyObject* at = NULL if self.hand is NULL else (<Stretch>self.hand).before
+        cdef list touched = [], others = [], found
+        # What was cleared belongs to none of them.
+        places = {id((<TableCache>table).partitions): i for i, table in enumerate(tables)}
+        while steps > 0 and len(touched) < stretches_max:
+            steps -= 1
+            stretch = <Stretch>at
+            at = stretch.before
+            partition = stretch.owner
+            found = touched if stretch.is_touched else others
+            place = places.get(id(partition.home))
+            if place is not None and len(found) < stretches_max:
+                found.append((place, partition.key, stretch.start, stretch.end))
+        return (touched + others)[:stretches_max]
 
     cdef bint make_room(self, Py_ssize_t size) except -1:
         """Evicts until `size` bytes fit; whether that is allowed and was enough."""

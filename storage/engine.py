@@ -42,6 +42,7 @@ from storage.table import Table
 from storage.upkeep import Upkeep
 from storage.values import value_class
 from storage.volume import Marks, Volume
+from storage.warmth import Warmth
 
 MIB = 1024 * 1024
 CACHE_PART_MIN = 8
@@ -69,6 +70,12 @@ class EngineConfig:
 
     row_cache_bytes: int = 0
     """Rows of SSTables that are kept in memory; 0 keeps none."""
+
+    hot_keys_max: int = 16_384
+    """What the row cache remembers of itself over a restart; 0 is nothing."""
+
+    hot_keys_period_s: int = 600
+    """How often that is saved besides at the end; 0 is never."""
 
     read_bytes: int = 64 * MIB
     """All reads that go to files and run at once; the others wait."""
@@ -239,6 +246,15 @@ class Engine:
         )
         self._upkeep = Upkeep(self._store, self._tables)
         self._compactor = Compactor(self._store, self._tables, self._config.compactions_max)
+        self._warmth = Warmth(
+            self._store,
+            self._tables,
+            self._rows,
+            directory,
+            self._config.hot_keys_max,
+            self._config.hot_keys_period_s,
+            self._listener.tell,
+        )
         self.shard = shard
         if budget is not None:
             # They are bounded by their configuration, so their room is taken once and for all.
@@ -263,10 +279,12 @@ class Engine:
         self._is_stopping = True
         self._upkeep.stop()
         self._compactor.stop()
+        self._warmth.stop()
         if flush and self._log.failure is None:
             await self.flush()
         await self._upkeep.wait()
         await self._compactor.wait()
+        await self._warmth.wait(saves=self._log.failure is None)
         await self._log.close()
         await self._store.close(self._tables.values())
         for table in self._tables.values():
@@ -397,7 +415,7 @@ class Engine:
         jobs = self._upkeep.due(self._wall_s, self._flush_at)
         if self._rows.has_dead:
             jobs.append(sweep(self._rows))
-        return jobs + self._compactor.due(self._wall_s)
+        return jobs + self._compactor.due(self._wall_s) + self._warmth.due(self._wall_s)
 
     # Tables.
 

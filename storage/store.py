@@ -141,6 +141,10 @@ class Store:
         """Bring frames from the disk when queries leave it."""
         return self._load(IoClass.COMPACTION, fetch)
 
+    def load_for_warming(self, fetch: Fetch) -> Awaitable[list[Parsed]]:
+        """Bring frames that nobody waits for."""
+        return self._load(IoClass.STREAMING, fetch)
+
     def _load(self, io_class: IoClass, fetch: Fetch) -> Awaitable[list[Parsed]]:
         return self.io.run(io_class, fetch.bytes, lambda: fetch.table.fetch(fetch))
 
