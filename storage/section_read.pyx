@@ -134,7 +134,9 @@ cdef class SectionRead:
             heads.append(head if self.wants_static else (head[0], head[1], b""))
         merge.begin(self.key, heads)
         while True:
-            outcome = merge.advance(steps_max)
+            if merge.steps >= steps_max:
+                return None
+            outcome = merge.advance(steps_max - merge.steps)
             if outcome < 0:
                 return None if outcome == PAUSED else merge.page(False)
             position = merge.position(outcome)
