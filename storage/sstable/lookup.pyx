@@ -4,7 +4,7 @@ It does no I/O: `step` says which frame is missing, whoever drives it brings it 
 file whose index and data are cached, a lookup is a call without a wait.
 """
 
-from storage.sstable.block cimport Block, Section
+from storage.sstable.block cimport Block
 from storage.sstable.index cimport IndexBlock
 
 from storage.sstable.footer import Extent

@@ -22,4 +22,5 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
     modules = compiled_modules()
     options = ["--concise", "--allowlist", str(ALLOWED), "--ignore-unused-allowlist"]
+    options += ["--mypy-config-file", str(ROOT / "pyproject.toml")]
     sys.exit(test_stubs(parse_options([*options, "--ignore-disjoint-bases", *modules])))
