@@ -4,7 +4,7 @@ The supervisor loads all code once and forks. It keeps every listening socket an
 mesh pair for its whole life, so that a shard which comes back finds the places of the one that
 died; and the word from which all shards take their write timestamps.
 
-With each child it has a control socket: the child says `ready`, `failed TEXT` or `drained`,
+With each child it has a control socket: the child says `ready`, `failed VERDICT TEXT` or `drained`,
 the supervisor says `serve`, `drain` and `stop`. A child whose supervisor is gone ends at once: what
 it acknowledged is in its log.
 

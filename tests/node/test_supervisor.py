@@ -39,7 +39,7 @@ def test_a_shard_that_cannot_start_ends_the_node_with_what_it_said(
 ) -> None:
     def run(seat: Seat) -> int:
         if seat.shard == 1:
-            seat.control.sendall(b"failed the log is damaged\n")
+            seat.control.sendall(b"failed stop the log is damaged\n")
             return EXIT_FAILED
         seat.control.recv(1)  # Never ready: the supervisor must end it.
         return 0
