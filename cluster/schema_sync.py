@@ -155,7 +155,7 @@ class Replicator:
 
     async def _obey(self, entries: Sequence[Entry]) -> None:
         """Apply those of the entries that are news. The caller has the turn."""
-        news = [e for e in entries if e.number > self.applied or (e.is_snapshot and not e.number)]
+        news = [entry for entry in entries if entry.number > self.applied]
         if not news:
             return
         before = self.applied

@@ -128,6 +128,19 @@ def test_siblings_learn_from_a_new_shard_0_what_the_old_one_could_not_tell() -> 
     simulate(main)
 
 
+def test_a_start_does_not_undo_what_was_obeyed_while_it_began() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        world = World(loop, 1)
+        await world.start(0)
+        await world.propose(b"a")
+        replicator = world.shards[0].replicator
+        assert replicator is not None
+        await replicator.start()
+        assert world.shards[0].state == [b"a"]
+
+    simulate(main)
+
+
 def test_a_silent_sibling_makes_a_change_unsettled_and_obeys_it_later() -> None:
     async def main(loop: SimulatedLoop) -> None:
         world = World(loop, 2)
