@@ -18,6 +18,7 @@ EVENTS_KEPT = 400
 """The last events of the trace, for the report of a failure."""
 
 BURIAL_ROUNDS_MAX = 10
+BURIAL_ROUND_S = 1.0
 
 
 class Deadlock(AssertionError):
@@ -139,7 +140,8 @@ def end_simulation(loop: SimulatedLoop) -> None:
             return
         for task in leftover:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*leftover, return_exceptions=True))
+        # One that is cancelled while it waits for another may go on: it is asked again.
+        loop.run_until_complete(asyncio.wait(leftover, timeout=BURIAL_ROUND_S))
 
 
 def _guarded(callback: Callable[..., Any], context: Context | None) -> Callable[..., Any]:
