@@ -410,7 +410,8 @@ class Engine:
         self._store.wall_s = self._wall_s = max(self._wall_s, wall_s)
         self._work_is_signalled = False
         self._charge_files()
-        if self._is_stopping or self._log.failure is not None:
+        has_failed = self._log.failure is not None or self._store.manifest.failure is not None
+        if self._is_stopping or has_failed:
             return []
         jobs = self._upkeep.due(self._wall_s, self._flush_at)
         if self._rows.has_dead:
