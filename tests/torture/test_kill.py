@@ -16,8 +16,9 @@ from tests.harness.node_process import NodeProcess
 from tests.harness.wire import ServerError, WireClient
 
 LOAD_S_MAX = 0.4
-# Unavailable and WriteTimeout: what a shard answers whose sibling died a moment before it.
-SHARD_IS_GONE = (0x1000, 0x1100)
+# Unavailable, WriteTimeout, WriteFailure: what a shard answers whose sibling died before it was
+# asked, or with the request in its hands.
+SHARD_IS_GONE = (0x1000, 0x1100, 0x1500)
 
 
 @pytest.fixture
