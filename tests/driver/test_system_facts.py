@@ -132,7 +132,7 @@ def test_estimates_tell_of_data_within_their_period(session: Any) -> None:
     ).all()
     tokens = session.execute("SELECT tokens FROM system.local").one().tokens
     assert len(found) == len(tokens) + 1, "the range over the end of the ring is told in two"
-    # Each range's part of the estimate is rounded down.
+    # 99 was seen once: each range may have lost a part of a partition to rounding.
     assert sum(row.partitions_count for row in found) >= 100 - len(found)
 
 

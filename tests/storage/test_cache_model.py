@@ -393,7 +393,7 @@ def test_a_planted_bug_is_found(
 ) -> None:
     is_long = request.config.getoption("--long")
     if plant is not stale_insert and not is_long:
-        pytest.skip("the rarer mistakes take thousands of examples: --long")
+        pytest.skip("only stale_insert is looked for without --long")
     assert fill.absorb is upkeep.absorb, "the plant changes the name that is used"
     plant(monkeypatch)
     thorough = settings(
