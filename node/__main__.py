@@ -19,6 +19,7 @@ EXIT_USAGE = 2
 TOOLS = {
     "sstable": "show and check files of tables",
     "snapshot": "take, list, clear and restore snapshots",
+    "nodetool": "ask a running node to flush, compact and tell what it does",
 }
 """Commands of rooms in node/tool, which are loaded when they are asked for."""
 

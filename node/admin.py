@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from cluster.errors import ClusterError
 from cql.errors import CqlError
-from node.snapshot_files import SnapshotError
+from node.all_shards import CommandFailed
 from storage.errors import StorageError
 
 NAME: Final = "admin.sock"
@@ -89,7 +89,7 @@ class Admin:
             async for row in command(arguments):
                 writer.write(_line({"row": row}))
                 await writer.drain()
-        except (RequestRefused, SnapshotError, StorageError, ClusterError, CqlError) as error:
+        except (RequestRefused, CommandFailed, StorageError, ClusterError, CqlError) as error:
             last = {"error": str(error)}
         except ConnectionError:
             raise

@@ -28,11 +28,13 @@ MEMORY_BYTES_MIN = 64 * MIB
 SHARDS_MAX = 256
 SNAPSHOT_TTL_S_MIN = 60
 HOT_KEYS_MAX = 65_536
+COMPACTORS_MAX = 64
 YAML_BYTES_MAX = 4 * MIB
 
 _SIZES = {"": 1, "b": 1, "kib": KIB, "mib": MIB, "gib": GIB, "k": KIB, "m": MIB, "g": GIB}
 _DURATIONS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _NUMBER_WITH_UNIT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*\Z")
+_RATE = re.compile(r"\s*(?:(\d+)\s*(B|KiB|MiB|GiB)/s|0)\s*\Z", re.IGNORECASE)
 _LOOPBACK = re.compile(r"(127(\.\d+){3}|::1|localhost)\Z")
 
 
@@ -87,6 +89,10 @@ class Config:
     auto_snapshot: bool = True
     auto_snapshot_ttl_s: float = 0.0
     """How long a snapshot that TRUNCATE or DROP left is kept; 0 is for ever."""
+    concurrent_compactors: int = 1
+    """Of each shard."""
+    compaction_throughput_bytes: int = 0
+    """A second, all shards together; 0 is no limit."""
     row_cache_keys_to_save: int = 16_384
     row_cache_save_period_s: float = 600.0
     log_level: str = "info"
@@ -134,6 +140,14 @@ def parse_size(key: str, value: object) -> int:
     if found is None or isinstance(value, bool) or unit not in _SIZES:
         raise ConfigError(key, value, "a size such as 512MiB or 4GiB is expected")
     return int(float(found.group(1)) * _SIZES[unit])
+
+
+def _rate(key: str, value: object) -> int:
+    """Bytes a second of `64MiB/s`; 0 is no limit."""
+    found = _RATE.match(str(value))
+    if found is None or isinstance(value, bool):
+        raise ConfigError(key, value, "a rate such as 64MiB/s is expected, or 0 for no limit")
+    return int(found.group(1) or 0) * _SIZES[(found.group(2) or "").lower()]
 
 
 def _size(low: int, high: int = 1 << 50) -> Callable[[str, object], object]:
@@ -238,6 +252,8 @@ _SETTINGS: Mapping[str, _Setting] = {
     "batch_size_warn_threshold": _Setting("batch_size_warn_bytes", _size(0)),
     "batch_size_fail_threshold": _Setting("batch_size_fail_bytes", _size(0)),
     "auto_snapshot": _Setting("auto_snapshot", _boolean),
+    "concurrent_compactors": _Setting("concurrent_compactors", _integer(1, COMPACTORS_MAX)),
+    "compaction_throughput": _Setting("compaction_throughput_bytes", _rate),
     "row_cache_keys_to_save": _Setting("row_cache_keys_to_save", _integer(0, HOT_KEYS_MAX)),
     "row_cache_save_period": _Setting("row_cache_save_period_s", _duration("s")),
     "auto_snapshot_ttl": _Setting("auto_snapshot_ttl_s", _duration("s")),
@@ -267,16 +283,17 @@ def build_config(overrides: Mapping[str, object], config_file: str | None = None
 
 def shown_settings(config: Config) -> list[tuple[str, str]]:
     """Every setting by the name it has in a file, with a value that a file might hold."""
-    return [(key, _shown(config, _SETTINGS[key].field_name)) for key in sorted(_SETTINGS)]
+    return [(key, _shown(config, key)) for key in sorted(_SETTINGS)]
 
 
-def _shown(config: Config, field_name: str) -> str:
+def _shown(config: Config, key: str) -> str:
+    field_name = _SETTINGS[key].field_name
     value = getattr(config, field_name)
     if field_name.endswith("_s"):
         return f"{value * 1000:.0f}ms" if value < 1 else f"{value:g}s"
     if field_name.endswith("_bytes"):
         unit, name = next((u, n) for u, n in _UNITS if value % u == 0)
-        return f"{value // unit}{name}"
+        return f"{value // unit}{name}" + ("/s" if key == "compaction_throughput" else "")
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value)

@@ -95,7 +95,7 @@ class NodeWideFacts:
             shard, number, full_name, ended_s, bytes_in, bytes_out, merged = fact
             keyspace, _, table = full_name.partition(".")
             yield CompactionFacts(
-                _time_uuid(ended_s * 1000, shard, number),
+                compaction_uuid(ended_s, shard, number),
                 keyspace,
                 table,
                 ended_s * 1000,
@@ -135,7 +135,7 @@ class NodeWideFacts:
         """The compactions that all shards run."""
         for shard, number, full_name, began_s, files, done, total in self._latest.get(TASKS, ()):
             keyspace, _, table = full_name.partition(".")
-            began = _time_uuid(began_s * 1000, shard, number)
+            began = compaction_uuid(began_s, shard, number)
             yield TaskFacts(began, keyspace, table, files, done, total)
 
     async def _refresh(self, kind: str) -> None:
@@ -204,7 +204,8 @@ def _primary_ranges(tokens: tuple[int, ...]) -> Iterable[tuple[int, int, float]]
         yield start, end, ((end - start) % _TOKENS or _TOKENS) / _TOKENS
 
 
-def _time_uuid(time_ms: int, shard: int, number: int) -> UUID:
-    ticks = (time_ms + _UUID_EPOCH_MS) * 10_000
+def compaction_uuid(time_s: int, shard: int, number: int) -> UUID:
+    """The id of a shard's compaction: of its time while it runs, and of its end in the history."""
+    ticks = (time_s * 1000 + _UUID_EPOCH_MS) * 10_000
     fields = (ticks & 0xFFFFFFFF, ticks >> 32 & 0xFFFF, ticks >> 48 & 0x0FFF | 0x1000, 0x80, shard)
     return UUID(fields=(*fields, number & 0xFFFFFFFFFFFF))

@@ -20,7 +20,7 @@ from cql.ddl_common import DdlEnvironment
 from cql.parser.grammar import parse
 from cql.results import Result, SchemaChange, Void
 from cql.schema import Op, Schema, SchemaHolder, decode_ops, encode_ops, layout_of, put_type
-from node.snapshot_files import SnapshotError
+from node.all_shards import CommandFailed
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class SchemaService:
         dropped = [table for table in before.tables() if table.id not in kept]
         try:
             await self.before_drop(dropped)
-        except (SnapshotError, StorageError, ClusterError) as error:
+        except (CommandFailed, StorageError, ClusterError) as error:
             raise errors.ServerError(
                 f"Nothing was dropped, no snapshot was taken: {error}"
             ) from None

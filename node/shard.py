@@ -33,6 +33,7 @@ from node.config import shown_settings
 from node.connection import Limits, Ports
 from node.dispatch import Dispatch
 from node.failure_policy import outlives_damage
+from node.maintenance import Maintenance
 from node.memory import divide
 from node.node_wide_facts import NodeWideFacts
 from node.schema_service import SchemaFollower, SchemaService
@@ -137,7 +138,7 @@ class Shard:
         config, identity = world.config, world.identity
         self._directory = f"{config.data_directory}/shard-{world.shard}"
         self._division = division = divide(config.memory_bytes, config.shards)
-        self._holder = SchemaHolder(Schema(system_keyspaces()))
+        self.holder = SchemaHolder(Schema(system_keyspaces()))
         self.engine = Engine(
             world.disk,
             self._directory,
@@ -158,7 +159,7 @@ class Shard:
             random=world.random,
             is_serving=False,
         )
-        self._follower = SchemaFollower(self._holder, self.engine, self._announce)
+        self._follower = SchemaFollower(self.holder, self.engine, self._announce)
         self._memory = StatementMemory(self.work_is_due, division.statements // 4)
         self._prepared = PreparedStatements(
             memory=self._memory, bytes_max=division.statements - division.statements // 4
@@ -173,6 +174,14 @@ class Shard:
             world.loop.call_soon, self.engine.end_of_turn, world.has_failed, world.stalls
         )
         self.snapshots = self._build_snapshots()
+        self.maintenance = Maintenance(
+            world.shard,
+            world.config.shards,
+            self.engine,
+            world.siblings,
+            self.coordinator.deadlines,
+            world.clock.wall_s,
+        )
         self._is_draining = False
         self._ceiling: Ceiling | None = None
         self._replicator: Replicator | None = None
@@ -183,7 +192,7 @@ class Shard:
     @property
     def schema(self) -> Schema:
         """What this shard takes for the schema now."""
-        return self._holder.current
+        return self.holder.current
 
     # Life and death.
 
@@ -298,7 +307,7 @@ class Shard:
             world.disk,
             config.data_directory,
             self.engine,
-            self._holder,
+            self.holder,
             world.siblings,
             self.coordinator.deadlines,
             self.coordinator.settle_batches,
@@ -314,7 +323,7 @@ class Shard:
         deadlines = self.coordinator.deadlines
         schema = SchemaService(
             world.shard,
-            self._holder,
+            self.holder,
             self._replicator,
             log,
             world.siblings,
@@ -335,13 +344,13 @@ class Shard:
             world.shard,
             self.snapshots.files,
         )
-        tables = SystemTables(facts, self._holder, self._sources(node_facts))
-        describer = Describer(facts, range_ownership(self._holder, self._topology))
+        tables = SystemTables(facts, self.holder, self._sources(node_facts))
+        describer = Describer(facts, range_ownership(self.holder, self._topology))
         ports = StatementPorts(
-            schema, tables, describer, self._topology, self._holder, node_facts.refreshes()
+            schema, tables, describer, self._topology, self.holder, node_facts.refreshes()
         )
         executor = Executor(
-            self._holder,
+            self.holder,
             self._prepared,
             self.coordinator,
             ports,
@@ -499,6 +508,8 @@ def engine_config(config: Config) -> EngineConfig:
         hot_keys_period_s=round(config.row_cache_save_period_s),
         block_cache_bytes=division.files,
         read_bytes=division.reads,
+        compactions_max=config.concurrent_compactors,
+        compaction_bytes_per_s=-(-config.compaction_throughput_bytes // config.shards),
         commitlog=CommitLogConfig(
             mode=SyncMode(config.commitlog_sync),
             period_s=config.commitlog_sync_period_s,

@@ -25,6 +25,7 @@ from node.clock import Clock
 from node.failure_policy import verdict_on
 from node.links import Links
 from node.listener import default_gateway
+from node.maintenance_commands import MaintenanceCommands
 from node.mesh import Mesh
 from node.shard import MEMORY_SCHEME, Shard, World, open_disk
 from node.snapshot_commands import SnapshotCommands
@@ -96,7 +97,10 @@ class _Process:
         directory = self._seat.config.data_directory
         if self._seat.shard == LOG_SHARD and not directory.startswith(MEMORY_SCHEME):
             assert shard.schema_service is not None, "the schema was opened"
-            commands = SnapshotCommands(shard.snapshots, shard.schema_service).commands()
+            commands = {
+                **SnapshotCommands(shard.snapshots, shard.schema_service).commands(),
+                **MaintenanceCommands(shard.maintenance, shard.holder).commands(),
+            }
             self._admin = Admin(directory, commands)
             await self._admin.start()
 

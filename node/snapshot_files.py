@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from node.all_shards import CommandFailed
 from storage.checksum import crc32c
 from storage.disk import OpenMode
 from storage.errors import DiskError, FileMissing
@@ -34,7 +35,7 @@ FORMAT: Final = 1
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,199}\Z")
 
 
-class SnapshotError(Exception):
+class SnapshotError(CommandFailed):
     """A snapshot cannot be taken, found or used; the text is for the operator."""
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from cluster.errors import ClusterError, TruncateFailed
 from cluster.schema_sync import LOG_SHARD
 from cql.describe import keyspace_text, table_text, type_text
 from cql.schema import SYSTEM_KEYSPACES, put_keyspace, put_table, put_type, sorted_types
+from node.all_shards import AllShards, CommandFailed, Request
+from node.chosen_tables import chosen_tables
 from node.snapshot_files import (
     Snapshot,
     SnapshotError,
@@ -83,7 +84,6 @@ class Snapshots:
         self._shards = shards
         self._engine = engine
         self._holder = holder
-        self._siblings = siblings
         self._deadlines = deadlines
         self._settle_batches = settle_batches
         self._next_timestamp_us = next_timestamp_us
@@ -91,7 +91,9 @@ class Snapshots:
         self._turn = asyncio.Lock()
         self._next_look_s = 0
         self.files = SnapshotFiles(disk, data_directory)
-        siblings.register(KIND_SNAPSHOT, self._answer)
+        self._everywhere = AllShards(
+            shard, shards, siblings, deadlines, KIND_SNAPSHOT, PART_TIMEOUT_S, self._perform
+        )
 
     # The whole, on shard 0.
 
@@ -107,7 +109,9 @@ class Snapshots:
             await self.files.clear(tag)
             created_ms = self._next_timestamp_us() // 1000
             try:
-                parts = await self._ask_all({"do": "link", "tag": tag, "tables": _names(tables)})
+                parts = await self._everywhere.ask(
+                    {"do": "link", "tag": tag, "tables": _names(tables)}
+                )
                 found = _tables_of(tables, parts)
                 if wants_rows and not any(table.files for table in found):
                     return None
@@ -116,7 +120,7 @@ class Snapshots:
                 ops = tuple(_ops_for(schema, tables))
                 snapshot = Snapshot(tag, created_ms, expires_ms, self._shards, found, ops)
                 await self.files.complete(snapshot, _schema_text(schema, tables))
-            except (ClusterError, StorageError, SnapshotError):
+            except (ClusterError, StorageError, CommandFailed):
                 with contextlib.suppress(StorageError):
                     await self.files.clear(tag)
                 raise
@@ -146,7 +150,7 @@ class Snapshots:
                 "tag": tag,
                 "tables": [[table.id, table.full_name, _encode_files(table)] for table in tables],
             }
-            await self._ask_all(request)
+            await self._everywhere.ask(request)
         return [table.full_name for table in tables]
 
     async def clear(self, tags: Sequence[str]) -> list[str]:
@@ -177,18 +181,7 @@ class Snapshots:
 
     def select(self, names: Sequence[str]) -> list[Table]:
         """The stored tables that `keyspace` or `keyspace.table` name; without any, the users'."""
-        chosen = []
-        for table in self._holder.current.tables():
-            is_named = table.keyspace in names or table.full_name in names
-            if not table.is_virtual and (
-                is_named or (not names and table.keyspace not in SYSTEM_KEYSPACES)
-            ):
-                chosen.append(table)
-        known = {name for table in chosen for name in (table.keyspace, table.full_name)}
-        for name in names:
-            if name not in known and name not in self._holder.current.keyspaces:
-                raise SnapshotError(f"there is no keyspace or table {name!r}")
-        return chosen
+        return chosen_tables(self._holder.current, names)
 
     # Before something is removed, on any shard.
 
@@ -196,14 +189,10 @@ class Snapshots:
         """Keep the rows of a table which will be truncated; raises TruncateFailed if it cannot."""
         if not self._policy.is_automatic:
             return
-        request = json.dumps({"do": "keep", "id": table_id.hex()}).encode()
         try:
-            if self._shard == LOG_SHARD:
-                _checked(await self._answer(request, self._shard))
-                return
-            asked = self._siblings.call(LOG_SHARD, KIND_SNAPSHOT, request)
-            _checked(await self._deadlines.wait(asked, deadline))
-        except (SnapshotError, ClusterError) as error:
+            request = {"do": "keep", "id": table_id.hex()}
+            await self._everywhere.ask_one(LOG_SHARD, request, deadline)
+        except (CommandFailed, ClusterError) as error:
             raise TruncateFailed(f"{name}: no snapshot was taken: {error}") from error
 
     async def before_drop(self, tables: Sequence[Table]) -> None:
@@ -221,40 +210,14 @@ class Snapshots:
 
     # One shard's part.
 
-    async def _ask_all(self, request: dict[str, Any]) -> list[Any]:
-        """The answers of all shards, by their numbers; SnapshotError if one of them fails."""
-        payload = json.dumps(request).encode()
-        until = self._deadlines.now() + PART_TIMEOUT_S
-        others = [shard for shard in range(self._shards) if shard != self._shard]
-        for shard in others:
-            if not self._siblings.is_alive(shard):
-                raise SnapshotError(f"shard {shard} does not answer now; try again")
-        waits = [
-            self._deadlines.wait(self._siblings.call(shard, KIND_SNAPSHOT, payload), until)
-            for shard in others
-        ]
-        answers = await asyncio.gather(
-            self._answer(payload, self._shard), *waits, return_exceptions=True
-        )
-        by_shard: dict[int, Any] = {}
-        for shard, answer in zip([self._shard, *others], answers, strict=True):
-            if isinstance(answer, BaseException):
-                raise answer
-            by_shard[shard] = _checked(answer)
-        return [by_shard[shard] for shard in range(self._shards)]
-
-    async def _answer(self, payload: bytes, source: int) -> bytes:
-        request = json.loads(payload)
-        try:
-            if request["do"] == "keep":
-                await self._keep_by_id(bytes.fromhex(request["id"]))
-                return _NOTHING
-            if request["do"] == "link":
-                return json.dumps({"answer": await self._link(request)}).encode()
-            await self._restore(request)
-            return _NOTHING
-        except (ClusterError, StorageError, SnapshotError) as error:
-            return json.dumps({"error": f"shard {self._shard}: {error}"}).encode()
+    async def _perform(self, request: Request) -> Any:
+        if request["do"] == "keep":
+            await self._keep_by_id(bytes.fromhex(request["id"]))
+            return None
+        if request["do"] == "link":
+            return await self._link(request)
+        await self._restore(request)
+        return None
 
     async def _keep_by_id(self, table_id: bytes) -> None:
         for table in self._holder.current.tables():
@@ -283,16 +246,6 @@ class Snapshots:
                 f"table {table.full_name} was made anew since the snapshot; drop it first, then "
                 "it is restored with its schema"
             )
-
-
-_NOTHING: Final = b'{"answer": null}'
-
-
-def _checked(answer: bytes) -> Any:
-    fields = json.loads(answer)
-    if "error" in fields:
-        raise SnapshotError(fields["error"])
-    return fields["answer"]
 
 
 def _names(tables: Sequence[Table]) -> list[list[str]]:

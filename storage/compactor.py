@@ -6,15 +6,23 @@ are removed, the old ones stay, and it may be begun again from the start.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
 from storage.compaction.backlog import bytes_needed, smaller, urgency
+from storage.compaction.limits import Limits
 from storage.compaction.outputs import Outputs
 from storage.compaction.rewrite import Purge, rewrite_scans
-from storage.compaction.run import NO_TIMESTAMP, Choice, Situation, SortedRun, overlapping
+from storage.compaction.run import (
+    NO_TIMESTAMP,
+    Choice,
+    Situation,
+    SortedRun,
+    groups_of,
+    overlapping,
+)
 from storage.compaction.strategies import common_options_of, expired_check_s, strategy_of
-from storage.errors import CorruptFile, DiskFull
+from storage.errors import CompactionRefused, CorruptFile, DiskFull
 from storage.io_queue import IoClass
 from storage.layout import Layout
 from storage.pace import Pace, compaction_share
@@ -77,16 +85,34 @@ class CompactionProgress:
 class _Job:
     """A compaction whose files are claimed."""
 
-    __slots__ = ("bytes_done", "choice", "files", "merged", "number", "table", "wall_s")
+    __slots__ = (
+        "bytes_done",
+        "choice",
+        "files",
+        "forced",
+        "is_stopped",
+        "merged",
+        "number",
+        "table",
+        "wall_s",
+    )
 
     def __init__(
-        self, number: int, table: Table, files: list[SSTable], choice: Choice, wall_s: int
+        self,
+        number: int,
+        table: Table,
+        files: list[SSTable],
+        choice: Choice,
+        wall_s: int,
+        forced: tuple[bytes, ...],
     ) -> None:
         self.number = number
         self.table = table
         self.files = files
         self.choice = choice
         self.wall_s = wall_s
+        self.forced = forced
+        self.is_stopped = False
         self.merged: Counter[int] = Counter()
         self.bytes_done = 0
 
@@ -121,10 +147,10 @@ class _Quiet:
 class Compactor:
     """What merges, what merges now, and what has merged."""
 
-    def __init__(self, store: Store, tables: dict[bytes, Table], compactions_max: int) -> None:
+    def __init__(self, store: Store, tables: dict[bytes, Table], limits: Limits) -> None:
         self._store = store
         self._tables = tables
-        self._compactions_max = compactions_max
+        self.limits = limits
         self._idle = asyncio.Event()
         self._idle.set()
         self._is_stopping = False
@@ -143,7 +169,8 @@ class Compactor:
     def due(self, wall_s: int) -> list[Coroutine[Any, Any, None]]:
         """The compactions to be done now; their files are claimed until they end."""
         jobs: list[Coroutine[Any, Any, None]] = []
-        while len(self._running) < self._compactions_max and wall_s >= self._pause_until_s:
+        most = self.limits.compactions_max
+        while len(self._running) < most and wall_s >= self._pause_until_s:
             found = self._choose(wall_s)
             if found is None:
                 break
@@ -154,13 +181,59 @@ class Compactor:
         """Merge all files of the table which no other compaction merges."""
         await self.compact_some(table, table.sstables, wall_s)
 
-    async def compact_some(self, table: Table, files: Sequence[SSTable], wall_s: int) -> None:
-        """Merge those of the files which no other compaction merges."""
+    async def compact_groups(self, table: Table, wall_s: int) -> None:
+        """Rewrite all files, together only those that overlap: what is deleted goes."""
+        for group in groups_of(map(SortedRun.of, table.sstables)):
+            chosen = {run.generation for run in group}
+            files = [file for file in table.sstables if file.generation in chosen]
+            await self.compact_some(table, files, wall_s)
+
+    async def compact_some(
+        self,
+        table: Table,
+        files: Sequence[SSTable],
+        wall_s: int,
+        forced: tuple[bytes, ...] = (),
+    ) -> None:
+        """Merge those of the files which no other compaction merges.
+
+        `forced` are keys, ascending, of which tombstones go however young they are. Raises
+        CompactionRefused if there is no room, or if it was stopped.
+        """
         files = [file for file in files if file.generation not in table.compacting]
-        if files:
-            strategy = strategy_of(table.layout.compaction)
-            choice = strategy.choose_all(tuple(map(SortedRun.of, files)))
-            await self._run(self._claim(table, choice, wall_s))
+        if not files:
+            return
+        strategy = strategy_of(table.layout.compaction)
+        choice = strategy.choose_all(tuple(map(SortedRun.of, files)))
+        needed = bytes_needed(choice)
+        if not self._store.volume.fits(needed):
+            raise CompactionRefused(
+                f"a compaction of {table.layout.name} needs {needed} bytes, more than are free"
+            )
+        job = self._claim(table, choice, wall_s, forced)
+        await self._run(job)
+        if job.is_stopped:
+            raise CompactionRefused(f"the compaction of {table.layout.name} was stopped")
+
+    def stop_some(self, is_meant: Callable[[CompactionProgress], bool]) -> int:
+        """Let those that run end soon, undone; gives their number.
+
+        The files are left alone for a while, or until something about them changes.
+        """
+        stopped = 0
+        for job, shown in zip(self._running, self.progress(), strict=True):
+            if not job.is_stopped and is_meant(shown):
+                job.is_stopped = True
+                stopped += 1
+        return stopped
+
+    def pending(self, wall_s: int) -> dict[str, int]:
+        """Compactions that run or are worth to begin now, by `keyspace.table`; none is left out."""
+        counts = Counter(job.table.layout.name for job in self._running)
+        for table_id, table in self._tables.items():
+            if table.sstables and self._wanted(table_id, table, wall_s) is not None:
+                counts[table.layout.name] += 1
+        return dict(counts)
 
     def progress(self) -> tuple[CompactionProgress, ...]:
         """What runs."""
@@ -205,7 +278,8 @@ class Compactor:
     def _wanted(self, table_id: bytes, table: Table, wall_s: int) -> Choice | None:
         """What the table's strategy wants to do."""
         options = table.layout.compaction
-        if table.damage or not common_options_of(options).is_enabled:
+        is_enabled = common_options_of(options).is_enabled
+        if table.damage or not is_enabled or table_id in self.limits.disabled:
             return None
         taken = table.compacting | table.unmergeable
         quiet = self._quiet.get(table_id)
@@ -214,9 +288,14 @@ class Compactor:
         choice = strategy_of(options).choose(self._situation(table, wall_s))
         if choice is None:
             # Only time can bring something up now, and it brings up nothing urgent.
-            until_s = wall_s + QUIET_S
-            self._quiet[table_id] = _Quiet(table.sstables, taken, table.layout, until_s)
+            self._leave_alone(table, taken, wall_s)
         return choice
+
+    def _leave_alone(self, table: Table, taken: frozenset[int], wall_s: int) -> None:
+        """Look at the table again when something about its files changes, or after a while."""
+        until_s = wall_s + QUIET_S
+        quiet = _Quiet(table.sstables, taken, table.layout, until_s)
+        self._quiet[table.layout.table_id] = quiet
 
     def _fitting(self, table: Table, choice: Choice) -> Choice | None:
         """The choice, or a smaller one, for which there is room; None if it has to wait."""
@@ -249,12 +328,14 @@ class Compactor:
             looks,
         )
 
-    def _claim(self, table: Table, choice: Choice, wall_s: int) -> _Job:
+    def _claim(
+        self, table: Table, choice: Choice, wall_s: int, forced: tuple[bytes, ...] = ()
+    ) -> _Job:
         """Take the files, and room for what comes out of them."""
         chosen = {run.generation for run in choice.runs}
         files = [file for file in table.sstables if file.generation in chosen]
         self._begun += 1
-        job = _Job(self._begun, table, files, choice, wall_s)
+        job = _Job(self._begun, table, files, choice, wall_s, forced)
         table.compacting |= chosen
         self._running.append(job)
         self._idle.clear()
@@ -283,6 +364,8 @@ class Compactor:
             self._store.volume.free(bytes_needed(job.choice))
             table.compacting -= {file.generation for file in files}
             self._running.remove(job)
+            if job.is_stopped:
+                self._leave_alone(table, table.compacting | table.unmergeable, job.wall_s)
             if not self._running:
                 self._idle.set()
             await self._store.release(files)
@@ -336,6 +419,9 @@ class Compactor:
 
         async def load(fetch: Fetch) -> list[Parsed]:
             job.bytes_done += fetch.bytes
+            delay = self.limits.delay(fetch.bytes, asyncio.get_running_loop().time())
+            if delay:
+                await asyncio.sleep(delay)
             return await self._store.load_for_compaction(fetch)
 
         scans = [Scan(file, (b"", NO_KEY), load, READ_AHEAD_BYTES) for file in job.files]
@@ -346,10 +432,11 @@ class Compactor:
             wall_s - table.layout.gc_grace_s,
             table.existing,
             table.purgeable_before(job.files),
+            job.forced,
         )
         pace = Pace(self._store.now, lambda: compaction_share(job.waiting_files))
         return await rewrite_scans(
-            scans, purge, outputs, lambda: self._is_stopping, job.merged, pace
+            scans, purge, outputs, lambda: self._is_stopping or job.is_stopped, job.merged, pace
         )
 
     async def _replace(

@@ -18,6 +18,7 @@ from storage.block_cache import BlockCache
 from storage.budget import Budget
 from storage.cache import RowCache, TableCache
 from storage.commitlog import CommitLog, CommitLogConfig
+from storage.compaction.limits import Limits
 from storage.compactor import CompactionProgress, CompactionRecord, Compactor
 from storage.disk import Disk
 from storage.eager import start
@@ -35,6 +36,7 @@ from storage.recovery import RecoveryReport, recover
 from storage.section_read import SectionRead
 from storage.slice import Page, Slice
 from storage.snapshot import SnapshotFile, link_files, restore_files
+from storage.sstable.bloom import key_hash
 from storage.sstable.lookup import Lookup
 from storage.sstable.reader import SSTable
 from storage.store import TABLES_DIRECTORY, Memory, Store
@@ -85,6 +87,9 @@ class EngineConfig:
 
     compactions_max: int = 1
     """Compactions that run at once; one flush may run beside them."""
+
+    compaction_bytes_per_s: int = 0
+    """What all of them may read together; 0 is no limit."""
 
     io_calls_max: int = 64
     """Calls at the disk at once, of all classes but the commit log's."""
@@ -245,7 +250,8 @@ class Engine:
             now,
         )
         self._upkeep = Upkeep(self._store, self._tables)
-        self._compactor = Compactor(self._store, self._tables, self._config.compactions_max)
+        limits = Limits(self._config.compactions_max, self._config.compaction_bytes_per_s)
+        self._compactor = Compactor(self._store, self._tables, limits)
         self._warmth = Warmth(
             self._store,
             self._tables,
@@ -458,10 +464,39 @@ class Engine:
         for table in tables:
             await self._upkeep.flush(table)
 
-    async def compact(self, table_id: bytes, wall_s: int = 0) -> None:
-        """Merge all files of a table into one."""
+    async def compact(
+        self,
+        table_id: bytes,
+        wall_s: int = 0,
+        *,
+        chosen: Callable[[SSTable], bool] | None = None,
+        forced: Sequence[bytes] = (),
+        is_grouped: bool = False,
+    ) -> None:
+        """Merge files of a table: all into one, or the `chosen` ones.
+
+        With `forced` keys, only files that may have them, whose tombstones go however young they
+        are; with `is_grouped`, only files that overlap go together. Raises CompactionRefused.
+        """
         self._store.wall_s = self._wall_s = max(self._wall_s, wall_s)
-        await self._compactor.compact_all(self._get_table(table_id), self._wall_s)
+        table = self._get_table(table_id)
+        if is_grouped:
+            await self._compactor.compact_groups(table, self._wall_s)
+            return
+        files = [file for file in table.sstables if chosen is None or chosen(file)]
+        if forced:
+            files = [f for f in files if any(f.may_contain(key, key_hash(key)) for key in forced)]
+        await self._compactor.compact_some(table, files, self._wall_s, tuple(sorted(forced)))
+
+    @property
+    def compactor(self) -> Compactor:
+        """For what an operator asks of compactions."""
+        return self._compactor
+
+    async def forget_rows(self, table_id: bytes) -> None:
+        """Empty the row cache of a table."""
+        self._get_table(table_id).forget_rows()
+        await sweep(self._rows)
 
     def knows(self, table_id: bytes) -> bool:
         """Whether the table is there."""

@@ -101,6 +101,12 @@ def disk_error(number: int, operation: str, path: str) -> DiskError:
     return _BY_ERRNO.get(number, DiskError)(number, operation, path)
 
 
+class CompactionRefused(StorageError):
+    """A compaction that somebody asked for was not made; the files are as they were."""
+
+    is_definite = True
+
+
 class CorruptData(StorageError):
     """Bytes which storage wrote are not what it wrote; nothing of them may be used."""
 

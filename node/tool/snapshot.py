@@ -13,6 +13,7 @@ from node.admin import NoNode, RequestRefused, ask
 from node.config import SNAPSHOT_TTL_S_MIN, ConfigError, parse_duration
 from node.snapshot_commands import rows_of
 from node.snapshot_files import SnapshotError, SnapshotFiles
+from node.tool.columns import aligned
 from storage.direct_disk import DirectDisk
 from storage.errors import DirectoryLocked, DiskError
 
@@ -100,7 +101,8 @@ def _list(options: argparse.Namespace) -> None:
     if not rows:
         print("There are no snapshots.")
         return
-    print(*_aligned(rows), sep="\n")
+    lines = [[_shown(name, row[name]) for name in _TITLES] for row in rows]
+    print(*aligned([list(_TITLES.values()), *lines]), sep="\n")
     print(f"\nTotal true size: {sum(row['own_bytes'] for row in rows)} bytes")
 
 
@@ -152,17 +154,6 @@ async def _offline(
 
 def _count(rows: Rows) -> str:
     return f"{len(rows)} table{'' if len(rows) == 1 else 's'}"
-
-
-def _aligned(rows: Rows) -> list[str]:
-    """The rows as a table of text."""
-    lines = [list(_TITLES.values())]
-    lines += [[_shown(name, row[name]) for name in _TITLES] for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_TITLES))]
-    return [
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
 
 
 def _shown(name: str, value: Any) -> str:

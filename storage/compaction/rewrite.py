@@ -4,6 +4,7 @@ Plain partitions go from block to block in `storage.sstable.splice`; the others 
 merge, which knows tombstones, static rows, and partitions larger than a block.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -14,6 +15,7 @@ from storage.pace import Pace
 from storage.row import NO_DELETION, ColumnSet
 from storage.sstable import splice
 from storage.sstable.output import SSTableOutput
+from storage.sstable.reader import NO_KEY
 from storage.sstable.runs import Scan
 from storage.sstable.splice import Splice
 from storage.values import value_class
@@ -39,6 +41,9 @@ class Purge:
     before: Callable[[bytes], int]
     """By key: the lowest timestamp which data outside of the merge may have for it."""
 
+    forced: tuple[bytes, ...] = ()
+    """Keys, ascending, of which all tombstones are due."""
+
 
 async def rewrite_scans(
     scans: Sequence[Scan],
@@ -55,6 +60,8 @@ async def rewrite_scans(
     lanes = [scan.lane for scan in scans]
     quick = Splice(lanes, purge.wall_s, purge.gc_before_s, purge.existing, purge.before)
     merge = CompactionMerge(purge.wall_s, purge.gc_before_s, purge.existing)
+    forced = purge.forced
+    forced_merge = CompactionMerge(purge.wall_s, purge.wall_s + 1, purge.existing)
     pace = pace or Pace()
     while not is_stopping():
         key = min((scan.key for scan in scans if scan.key is not None), default=None)
@@ -62,20 +69,23 @@ async def rewrite_scans(
             merged.update({files: n for files, n in enumerate(quick.counts) if n})
             return True
         output = await outputs.output_for(key)
-        reason = quick.run(output.writer.sink, outputs.limit, RUN_BYTES)
+        following = forced[at] if (at := bisect_left(forced, key)) < len(forced) else NO_KEY
+        limit = min(outputs.limit, following)
+        reason = quick.run(output.writer.sink, limit, RUN_BYTES)
         if reason == splice.FULL:
             output.writer.close_block()
         elif reason == splice.EMPTY:
             for scan in scans:
                 if scan.lane.is_used_up:
                     await scan.skip()
-        elif reason == splice.OTHER:
+        elif reason == splice.OTHER or key == following:
             key = quick.key
             assert key is not None, "there is another partition"
             at_hand = [scan for scan in scans if scan.key == key]
-            merge.begin(key, [scan.head for scan in at_hand], purge.before(key))
+            chosen = forced_merge if key == following else merge
+            chosen.begin(key, [scan.head for scan in at_hand], purge.before(key))
             merged[len(at_hand)] += 1
-            await write_partition(key, at_hand, merge, output, pace)
+            await write_partition(key, at_hand, chosen, output, pace)
             for scan in at_hand:
                 if not scan.skip_now():
                     await scan.skip()

@@ -118,3 +118,15 @@ def overlapping(runs: Sequence[SortedRun], others: Iterable[SortedRun]) -> list[
     first = min(run.first_key for run in runs)
     last = max(run.last_key for run in runs)
     return [run for run in others if run.first_key <= last and first <= run.last_key]
+
+
+def groups_of(runs: Iterable[SortedRun]) -> list[list[SortedRun]]:
+    """The runs in groups, by keys: what overlaps, or is linked by others that do, is together."""
+    groups: list[list[SortedRun]] = []
+    last = b""
+    for run in sorted(runs, key=lambda run: (run.first_key, run.generation)):
+        if not groups or run.first_key > last:
+            groups.append([])
+        groups[-1].append(run)
+        last = max(last, run.last_key)
+    return groups

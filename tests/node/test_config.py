@@ -55,6 +55,8 @@ def test_an_unknown_name_is_a_warning_that_names_the_nearest_known_one(tmp_path:
         ("memory: 3MiB", ["memory", "3MiB", "bytes"]),
         ("commitlog_sync: never", ["commitlog_sync", "never", "periodic, batch, group"]),
         ("read_request_timeout: soon", ["read_request_timeout", "soon", "duration"]),
+        ("compaction_throughput: 64", ["compaction_throughput", "64", "64MiB/s"]),
+        ("concurrent_compactors: 0", ["concurrent_compactors", "0", "from 1 to 64"]),
         ("initial_token: x", ["initial_token", "x", "whole numbers"]),
         ("data_file_directories: [a, b]", ["data_file_directories", "exactly one"]),
     ],
@@ -110,3 +112,14 @@ def test_a_number_of_shards_that_nobody_chose_gives_way_to_the_data(tmp_path: Pa
     assert not build_config({"shards": 3}).keeps_shards
     assert not build_config({}, str(file)).keeps_shards
     assert build_config({"dev": True}, str(file)).keeps_shards
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"), [("0", 0), ("16MiB/s", 16 * MIB), ("512 kib/s", 512 * 1024), ("7B/s", 7)]
+)
+def test_a_rate_is_bytes_a_second(tmp_path: Path, text: str, rate: int) -> None:
+    config = build_config({}, _file(tmp_path, f"compaction_throughput: {text}\n"))
+    assert config.compaction_throughput_bytes == rate
+    assert parse_setting(
+        "compaction_throughput", dict(shown_settings(config))["compaction_throughput"]
+    ) == (rate)
