@@ -102,8 +102,14 @@ async def settle(engine: Engine, wall_s: int = 0) -> None:
 
 
 async def found(engine: Engine) -> list[tuple[bytes, list[bytes]]]:
-    page = await read(engine, Slice(TABLE_ID))
-    return [(partition.key, partition.rows) for partition in page.partitions]
+    """All partitions; on a slow machine a page may end before its bytes are full."""
+    partitions, wanted = [], Slice(TABLE_ID)
+    while True:
+        page = await read(engine, wanted)
+        partitions += [(partition.key, partition.rows) for partition in page.partitions]
+        if not page.more:
+            return partitions
+        wanted = wanted.after(page)
 
 
 def check_levels(engine: Engine) -> None:
