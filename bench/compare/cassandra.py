@@ -105,6 +105,7 @@ BOOT = (
     "-Djava.net.preferIPv4Stack=true",
     "-Djdk.attach.allowAttachSelf=true",
     "-XX:+ExitOnOutOfMemoryError",
+    "-XX:+AlwaysPreTouch",
     "-Xss256k",
 )
 
@@ -112,11 +113,20 @@ BOOT = (
 class Cassandra:
     """One node in a directory of its own, on free ports."""
 
-    def __init__(self, directory: Path, *, is_short_lived: bool = True) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        is_short_lived: bool = True,
+        settings: dict[str, str] | None = None,
+    ) -> None:
+        """`settings` take the place of those above or stand beside them; "" leaves one out."""
         self.directory = directory
         self.address = "127.0.0.1"
         self.port = 0
+        self._jmx_port = 0
         self._is_short_lived = is_short_lived
+        self._settings = settings or {}
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -128,33 +138,52 @@ class Cassandra:
     def start(self) -> Cassandra:
         """Starts the node and returns when it accepts clients."""
         jars = find_jars()
-        self.port, storage_port, jmx_port = free_ports(3)
+        self.port, storage_port, self._jmx_port = free_ports(3)
         self.directory.mkdir(parents=True, exist_ok=True)
         names = {"directory": self.directory, "port": self.port, "storage_port": storage_port}
-        (self.directory / "cassandra.yaml").write_text(SETTINGS.format(**names))
+        lines = [
+            line
+            for line in SETTINGS.format(**names).splitlines()
+            if line.partition(":")[0] not in self._settings
+        ]
+        lines += [f"{name}: {value}" for name, value in self._settings.items() if value]
+        (self.directory / "cassandra.yaml").write_text("\n".join(lines))
         (self.directory / "logback.xml").write_text(LOGGING.format(**names))
         with (self.directory / "stdout.log").open("wb") as log:
             self._process = subprocess.Popen(
-                self._command(jars, jmx_port), cwd=self.directory, stdout=log, stderr=log
+                self._command(jars), cwd=self.directory, stdout=log, stderr=log
             )
         self._wait_until_it_listens()
         return self
 
-    def _command(self, jars: Path, jmx_port: int) -> list[str]:
+    def nodetool(self, *words: str) -> str:
+        """What Cassandra's own tool says to an order; raises CalledProcessError."""
+        tool = [*self._java(find_jars()), SHORT_LIVED, "org.apache.cassandra.tools.NodeTool"]
+        order = [*tool, "-p", str(self._jmx_port), *words]
+        done = subprocess.run(order, cwd=self.directory, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def _java(self, jars: Path) -> list[str]:
         home = os.environ.get("JAVA_HOME")
-        (agent,) = jars.glob("jamm-*.jar")
         return [
             f"{home}/bin/java" if home else "java",
-            *([SHORT_LIVED] if self._is_short_lived else []),
-            *(f"-Xms{HEAP}", f"-Xmx{HEAP}", f"-javaagent:{agent}", *BOOT),
             *(f"--add-exports={name}=ALL-UNNAMED" for name in EXPORTS),
             *(f"--add-opens={name}=ALL-UNNAMED" for name in OPENS),
             f"-Dcassandra.config=file://{self.directory}/cassandra.yaml",
             f"-Dcassandra.storagedir={self.directory}",
             f"-Dcassandra.logdir={self.directory}",
             f"-Dlogback.configurationFile=file:{self.directory}/logback.xml",
-            f"-Dcassandra.jmx.local.port={jmx_port}",
-            *("-cp", f"{self.directory}:{jars}/*", "org.apache.cassandra.service.CassandraDaemon"),
+            *("-cp", f"{self.directory}:{jars}/*"),
+        ]
+
+    def _command(self, jars: Path) -> list[str]:
+        (agent,) = jars.glob("jamm-*.jar")
+        return [
+            *self._java(jars),
+            *([SHORT_LIVED] if self._is_short_lived else []),
+            *(f"-Xms{HEAP}", f"-Xmx{HEAP}", f"-javaagent:{agent}", *BOOT),
+            f"-Dcassandra.jmx.local.port={self._jmx_port}",
+            "org.apache.cassandra.service.CassandraDaemon",
         ]
 
     def _wait_until_it_listens(self) -> None:
@@ -169,6 +198,12 @@ class Cassandra:
                 return
         self.stop()
         raise RuntimeError(f"Cassandra does not serve; see the logs in {self.directory}")
+
+    def kill(self) -> None:
+        """Ends the node at once, as a crash would."""
+        assert self._process is not None, "the node runs"
+        self._process.kill()
+        self._process.wait()
 
     def stop(self) -> None:
         """Ends the node if it runs."""

@@ -1,13 +1,16 @@
-"""Reads from the disk, of data much larger than memory: point reads and scans, beside fio.
+"""The engine from disk, of data much larger than memory, beside fio and beside Apache Cassandra.
 
-    python -m bench.load.disk [--memory 128MiB] [--gigabytes 1.3] [--seconds 10] [--io auto]
-    python -m bench.load.disk --cassandra           the same load on Apache Cassandra
+    python -m bench.load.disk                       ours, beside fio
+    python -m bench.load.disk --cassandra           the same on Cassandra 5.0 in the same run
+    python -m bench.load.disk --cassandra --memory 64 --gigabytes 0.25 --only write read
 
-One shard on core 0, the client on core 1. Rows are cassandra-stress's (a blob key, five text
-columns of 34 bytes) with values that do not compress. A part of what was written last may still be
-in memory. Cassandra runs in a memory cgroup which, once the data is written, leaves its page cache
-128 MiB; that needs root and cgroup v1. CPU is what the kernel charges the server's processes. With
-fio on the path, its random reads of 4 and 16 KiB on the same volume are shown for comparison.
+Both servers have core 0, the client has core 1, and each step runs on one server and then on the
+other, so that what else the machine does is the same for both; reads are measured in several rounds
+and the table has their medians. CPU is what the kernel charges the server's processes. Steps are
+`write`, `read`, `scan` (of a table of `--gigabytes`), `compact` and `amplification` (of smaller
+ones), `log` (other nodes, in batch mode, then killed and replayed) and `disk` (fio and fdatasync).
+How memory is made equal is said in `bench.load.servers`; Cassandra needs what
+`bench.compare.cassandra` says, and root. A table for docs/performance.md is printed at the end.
 """
 
 from __future__ import annotations
@@ -15,180 +18,159 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import random
 import shutil
+import signal
+import statistics
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from bench.compare.cassandra import Cassandra
-from bench.load.point import COLUMNS, cpu_seconds
-from tests.harness.node_process import NodeProcess
-from tests.harness.wire import WireClient, execute_frame, spread_key
+from bench.load import disk_steps
+from bench.load.disk_steps import ROW_BYTES, Figure, Scale, Step
+from bench.load.servers import CLIENT_CORE, Ours, Server, Theirs
 
-VALUE_BYTES = 34
-ROW_BYTES = 12 + COLUMNS * VALUE_BYTES
-KEYS_READ = 100_000
-SCAN_PAGE_ROWS = 5_000
-QUIET_S = 3
-IDLE_CPU = 0.05
-PAGE_CACHE_BYTES = 128 << 20
-CGROUP = Path("/sys/fs/cgroup/memory/pythia-bench")
+STEPS = ("write", "compact", "amplification", "read", "scan", "log", "disk")
+LOG_MEMORY_MIB = 1024
+"""Of the nodes whose log is replayed: it has to hold what was written since the last flush."""
+SMALL_PART = 10
+"""The tables that are overwritten have this part of the rows."""
 
-
-def write(client: WireClient, rows: int) -> None:
-    """Makes the table and fills it."""
-    client.query(
-        "CREATE KEYSPACE bench WITH replication = "
-        "{'class': 'SimpleStrategy', 'replication_factor': 1}"
-    )
-    columns = ", ".join(f'"C{i}" text' for i in range(COLUMNS))
-    client.query(f"CREATE TABLE bench.standard1 (key blob PRIMARY KEY, {columns})")
-    names = ", ".join(f'"C{i}"' for i in range(COLUMNS))
-    marks = ", ".join("?" * (COLUMNS + 1))
-    insert = client.prepare(f"INSERT INTO bench.standard1 (key, {names}) VALUES ({marks})")
-    chance = random.Random(1)
-    noise = chance.randbytes(1 << 20).hex().encode()
-    starts = range(len(noise) - VALUE_BYTES)
-    batch = 20_000
-    for first in range(0, rows, batch):
-        frames = []
-        for number in range(first, min(first + batch, rows)):
-            places = chance.choices(starts, k=COLUMNS)
-            values = [noise[place : place + VALUE_BYTES] for place in places]
-            frames.append(execute_frame(number % 1024, insert, [spread_key(number), *values]))
-        client.run_all(frames, 128)
+Results = dict[str, dict[str, list[float]]]
+"""By the words of a figure and the server's name."""
 
 
-def wait_until_idle(pids: list[int]) -> float:
-    """Lets flushes and compactions finish; gives the seconds of CPU that they took."""
-    began = last = cpu_seconds(pids)
-    quiet = 0
-    while quiet < QUIET_S:
-        time.sleep(1)
-        now = cpu_seconds(pids)
-        quiet = quiet + 1 if now - last < IDLE_CPU else 0
-        last = now
-    return last - began
+class Report:
+    """The figures of a run."""
+
+    def __init__(self) -> None:
+        self._figures: Results = {}
+        self._units: dict[str, str] = {}
+        self._began = time.monotonic()
+
+    def add(self, server: str, figure: Figure) -> None:
+        """Keeps a figure, and says it at once."""
+        self._units[figure.what] = figure.unit
+        self._figures.setdefault(figure.what, {}).setdefault(server, []).append(figure.value)
+        took = time.monotonic() - self._began
+        print(f"{took:5.0f} s  {server}: {figure.what}: {_short(figure.value)} {figure.unit}")
+
+    def table(self, servers: list[str]) -> str:
+        """All figures in Markdown, medians of those that were measured several times."""
+        head = ["what", "unit", *servers, "ratio"]
+        lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+        for what, found in self._figures.items():
+            values = {name: statistics.median(each) for name, each in found.items()}
+            words = [what, self._units[what]]
+            words += [_short(values[name]) if name in values else "" for name in servers]
+            pair = [values[name] for name in servers if name in values]
+            words.append(f"{pair[0] / pair[1]:.2f}" if len(pair) > 1 else "")
+            lines.append(f"| {' | '.join(words)} |")
+        return "\n".join(lines)
 
 
-def measure(client: WireClient, rows: int, pids: list[int], seconds: float) -> None:
-    """Prints one line for point reads at each depth, and one for a scan."""
-    chance = random.Random(2)
-    names = ", ".join(f'"C{i}"' for i in range(COLUMNS))
-    select = client.prepare(f"SELECT {names} FROM bench.standard1 WHERE key = ?")
-    for depth in (1, 64):
-        frames = [
-            execute_frame(i % 1024, select, [spread_key(chance.randrange(rows))])
-            for i in range(KEYS_READ)
-        ]
-        used = cpu_seconds(pids)
-        answered, took = client.run(frames, depth, seconds)
-        used = (cpu_seconds(pids) - used) / answered * 1e6
-        print(f"point reads, {depth:2} in flight: {answered / took:8.0f} /s, {used:6.1f} us CPU")
-    used, began, found = cpu_seconds(pids), time.perf_counter(), 0
-    for page in client.pages("SELECT * FROM bench.standard1", SCAN_PAGE_ROWS):
-        found += page
-        if time.perf_counter() - began > seconds:
-            break
-    took, used = time.perf_counter() - began, cpu_seconds(pids) - used
-    megabytes = found * ROW_BYTES / 1e6
-    print(
-        f"scan in pages of {SCAN_PAGE_ROWS}: {found / took:8.0f} rows/s, {megabytes / took:.1f} "
-        f"MB/s; {found / used:8.0f} rows/s per core"
-    )
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def fio(directory: Path, seconds: float) -> None:
-    """Prints what the volume gives without a database."""
+@contextmanager
+def running(folder: Path, options: argparse.Namespace, is_synced: bool) -> Iterator[list[Server]]:
+    """The servers of a run, with directories of their own, for as long as the block runs."""
+    folder.mkdir()
+    settings = {"commitlog_sync": "batch"} if is_synced else {}
+    memory = LOG_MEMORY_MIB if is_synced else options.memory
+    servers: list[Server] = [Ours(folder / "pythia", memory, options.io, settings)]
+    if options.cassandra:
+        servers.append(Theirs(folder / "cassandra", memory, settings))
+    try:
+        for server in servers:
+            server.start()
+        os.sched_setaffinity(0, {CLIENT_CORE})
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def run(report: Report, servers: list[Server], step: Step, scale: Scale, rounds: int = 1) -> None:
+    """One step on each server in turn."""
+    for _ in range(rounds):
+        for server in servers:
+            for figure in step(server, scale):
+                report.add(server.name, figure)
+
+
+def measure(folder: Path, options: argparse.Namespace, report: Report) -> None:
+    """All steps that are wanted."""
+    rows = int(options.gigabytes * 1e9 / ROW_BYTES)
+    scale = Scale(rows, rows // SMALL_PART, options.seconds)
+    with running(folder / "reads", options, is_synced=False) as servers:
+        if {"write", "read", "scan"} & options.only:
+            run(report, servers, disk_steps.write, scale)
+        if "compact" in options.only:
+            run(report, servers, disk_steps.flush_and_compact, scale, options.rounds)
+        if "amplification" in options.only:
+            run(report, servers, disk_steps.amplification, scale)
+        for server in servers:
+            server.limit_cache()
+        if "read" in options.only:
+            run(report, servers, disk_steps.point_reads, scale, options.rounds)
+        if "scan" in options.only:
+            run(report, servers, disk_steps.scan, scale, options.rounds)
+    if "log" in options.only:
+        with running(folder / "log", options, is_synced=True) as servers:
+            run(report, servers, disk_steps.batch_writes, scale, options.rounds)
+            run(report, servers, disk_steps.replay, scale)
+    if "disk" in options.only:
+        syncs = disk_steps.syncs_per_second(folder, options.seconds)
+        report.add("disk", Figure("the disk: syncs of 4 KiB, one after the other", syncs, "/s"))
+        fio(folder, options.seconds, report)
+
+
+def fio(folder: Path, seconds: float, report: Report) -> None:
+    """What the volume gives without a database."""
     if shutil.which("fio") is None:
         print("fio is not installed: not run")
         return
-    for size in ("4k", "16k"):
+    reads = (("randread", "4k", 1), ("randread", "4k", 64), ("randread", "16k", 64))
+    for kind, size, depth in (*reads, ("read", "256k", 4)):
         command = [
-            *("fio", "--name=read", f"--directory={directory}", "--rw=randread", f"--bs={size}"),
-            *("--size=1G", "--direct=1", "--ioengine=io_uring", "--iodepth=64", "--time_based"),
-            *(f"--runtime={int(seconds)}", "--output-format=json"),
+            *("fio", "--name=read", f"--directory={folder}", f"--rw={kind}", f"--bs={size}"),
+            *("--size=512M", "--direct=1", "--ioengine=io_uring", f"--iodepth={depth}"),
+            *("--time_based", f"--runtime={max(int(seconds), 1)}", "--output-format=json"),
         ]
         done = subprocess.run(command, capture_output=True, check=True)
-        read = json.loads(done.stdout)["jobs"][0]["read"]
-        print(f"fio random reads of {size}, 64 in flight: {read['iops']:8.0f} /s")
-
-
-def run_pythia(folder: Path, options: argparse.Namespace) -> None:
-    """The load on a node of ours."""
-    arguments = ("--memory", options.memory, "--io", options.io)
-    node = NodeProcess(folder / "data", options=arguments).start()
-    try:
-        pids = node.shard_pids()
-        for pid in pids:
-            os.sched_setaffinity(pid, {0})
-        os.sched_setaffinity(0, {1})
-        _run(WireClient(node.address, node.port), pids, options)
-    finally:
-        node.close()
-
-
-def run_cassandra(folder: Path, options: argparse.Namespace) -> None:
-    """The load on Apache Cassandra, whose page cache is small once the data is written."""
-    CGROUP.mkdir(exist_ok=True)
-    node = Cassandra(folder / "cassandra", is_short_lived=False).start()
-    try:
-        (CGROUP / "cgroup.procs").write_text(str(node.pid))
-        for task in Path(f"/proc/{node.pid}/task").iterdir():
-            os.sched_setaffinity(int(task.name), {0})
-        os.sched_setaffinity(0, {1})
-        _run(WireClient(node.address, node.port), [node.pid], options, _limit_page_cache)
-    finally:
-        node.stop()
-        CGROUP.rmdir()
-
-
-def _limit_page_cache() -> None:
-    (CGROUP / "memory.force_empty").write_text("1")
-    statistics = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    limit = int(statistics["rss"]) + PAGE_CACHE_BYTES
-    (CGROUP / "memory.limit_in_bytes").write_text(str(limit))
-
-
-def _run(
-    client: WireClient,
-    pids: list[int],
-    options: argparse.Namespace,
-    when_written: Callable[[], None] | None = None,
-) -> None:
-    rows = int(options.gigabytes * 1e9 / ROW_BYTES)
-    used, began = cpu_seconds(pids), time.perf_counter()
-    write(client, rows)
-    took, used = time.perf_counter() - began, cpu_seconds(pids) - used
-    print(
-        f"load {os.getloadavg()[0]:.1f}; wrote {rows} rows, {rows / took:.0f} /s, "
-        f"{used / rows * 1e6:.1f} us CPU with flushes and compactions"
-    )
-    print(f"work left over: {wait_until_idle(pids):.1f} s CPU")
-    if when_written is not None:
-        when_written()
-    measure(client, rows, pids, options.seconds)
+        found = json.loads(done.stdout)["jobs"][0]["read"]
+        what = f"the disk: {kind} of {size}, {depth} in flight"
+        report.add("disk", Figure(what, found["iops"], "/s"))
+        report.add("disk", Figure(f"{what}, bytes", found["bw_bytes"] / 1e6, "MB/s"))
 
 
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--memory", default="128MiB")
+    parser.add_argument("--memory", type=int, default=128, help="in MiB")
     parser.add_argument("--gigabytes", type=float, default=1.3)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--io", default="auto")
     parser.add_argument("--cassandra", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=STEPS, default=STEPS)
+    parser.add_argument("--directory", help="where; the default is the one for temporary files")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if options.cassandra:
-            run_cassandra(folder, options)
-        else:
-            run_pythia(folder, options)
-            fio(folder, options.seconds)
+    options.only = set(options.only)
+    # Whoever ends us early gets servers, groups and directories removed all the same.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    report = Report()
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(dir=options.directory) as name:
+        measure(Path(name), options, report)
+    names = ["Pythia", "Cassandra"] if options.cassandra else ["Pythia"]
+    print(f"\nLoad {load:.1f} before, {os.getloadavg()[0]:.1f} after.\n")
+    print(report.table([*names, "disk"] if "disk" in options.only else names))
 
 
 if __name__ == "__main__":
