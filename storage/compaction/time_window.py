@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from storage.compaction import size_tiered
 from storage.compaction.options import is_true
 from storage.compaction.run import Choice, Situation, SortedRun
-from storage.compaction.tombstones import choose_for_tombstones, find_expired
+from storage.compaction.tombstones import choose_expired, choose_for_tombstones
 
 UNIT_S = {"MINUTES": 60, "HOURS": 3_600, "DAYS": 86_400}
 TICKS_PER_S = {
@@ -55,10 +55,9 @@ class TimeWindow:
 
     def choose(self, situation: Situation) -> Choice | None:
         """See `Strategy`."""
-        if situation.looks_for_expired:
-            expired = find_expired(situation, self.options.ignores_overlaps)
-            if expired:
-                return Choice(tuple(expired), drops=True)
+        expired = choose_expired(situation, self.options.ignores_overlaps)
+        if expired is not None:
+            return expired
         chosen = self._choose_window(situation)
         if chosen:
             return Choice(tuple(chosen))

@@ -67,6 +67,12 @@ def _position(key: bytes) -> int:
     return int.from_bytes(key[:8].ljust(8, b"\0"), "big")
 
 
+def choose_expired(situation: Situation, ignores_overlaps: bool) -> Choice | None:
+    """To drop what `find_expired` finds, if it is time to look."""
+    expired = find_expired(situation, ignores_overlaps) if situation.looks_for_expired else []
+    return Choice(tuple(expired), drops=True) if expired else None
+
+
 def find_expired(situation: Situation, ignores_overlaps: bool = False) -> list[SortedRun]:
     """The files in which nothing is alive and which shadow nothing that is alive elsewhere.
 

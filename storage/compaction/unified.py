@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from storage.compaction.options import MIB, CommonOptions, fraction_of, is_true, size_of
 from storage.compaction.run import Choice, Situation, SortedRun, total_bytes
-from storage.compaction.tombstones import choose_for_tombstones, find_expired
+from storage.compaction.tombstones import choose_expired, choose_for_tombstones
 
 SPLITS_MAX = 1 << 20
 RING = 1 << 64
@@ -86,10 +86,9 @@ class Unified:
 
     def choose(self, situation: Situation) -> Choice | None:
         """See `Strategy`."""
-        if situation.looks_for_expired:
-            expired = find_expired(situation, self.options.ignores_overlaps)
-            if expired:
-                return Choice(tuple(expired), drops=True)
+        expired = choose_expired(situation, self.options.ignores_overlaps)
+        if expired is not None:
+            return expired
         levels = self._levels(situation.idle)
         best: list[SortedRun] = []
         most = 0

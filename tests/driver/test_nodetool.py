@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
+from tests.harness.command import PYTHIA, pythia
 from tests.harness.node_process import ROOT, NodeProcess
 
 KEYS = 40
-PYTHIA = (sys.executable, "-m", "node")
 
 
 class Tool:
@@ -24,24 +23,7 @@ class Tool:
         self.node = node
 
     def __call__(self, verb: str, *arguments: str, code: int = 0) -> str:
-        ran = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "node",
-                "nodetool",
-                verb,
-                "--dir",
-                str(self.node.directory),
-                *arguments,
-            ],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert ran.returncode == code, ran.stderr
-        return ran.stdout + ran.stderr
+        return pythia("nodetool", verb, "--dir", str(self.node.directory), *arguments, code=code)
 
     def files(self, table: str) -> list[Path]:
         """The SSTables of a table, of all shards."""
@@ -129,15 +111,8 @@ def test_forcecompact_purges_young_tombstones_of_its_keys(
     session: Any, tool: Tool, table: str
 ) -> None:
     def tombstones() -> int:
-        ran = subprocess.run(
-            [*PYTHIA, "sstable", "dump", *map(str, tool.files(table))],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=True,
-        )
-        return ran.stdout.count("marked_deleted")
+        said = pythia("sstable", "dump", *map(str, tool.files(table)))
+        return said.count("marked_deleted")
 
     session.execute("DELETE FROM t WHERE a = 2 AND b = 'x'")
     tool("forcecompact", session.keyspace, "t", "3:x")
@@ -236,11 +211,4 @@ def test_names_that_are_unknown_are_refused(tool: Tool) -> None:
 
 
 def test_without_a_node_it_says_so(tmp_path: Path) -> None:
-    ran = subprocess.run(
-        [*PYTHIA, "nodetool", "flush", "--dir", str(tmp_path)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode == 1 and "no node runs" in ran.stderr
+    assert "no node runs" in pythia("nodetool", "flush", "--dir", str(tmp_path), code=1)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness.node_process import ROOT, NodeProcess
+from tests.harness.command import pythia as run
+from tests.harness.node_process import NodeProcess
 
 KEYSPACE = (
     "CREATE KEYSPACE {} WITH replication = {{'class': 'SimpleStrategy', 'replication_factor': 1}}"
@@ -22,15 +21,7 @@ KEYSPACE = (
 def pythia(node: NodeProcess, *arguments: str, code: int = 0) -> str:
     """Runs `pythia snapshot`; gives what it says."""
     action, *rest = arguments
-    ran = subprocess.run(
-        [sys.executable, "-m", "node", "snapshot", action, "--dir", str(node.directory), *rest],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert ran.returncode == code, ran.stderr
-    return ran.stdout + ran.stderr
+    return run("snapshot", action, "--dir", str(node.directory), *rest, code=code)
 
 
 @pytest.fixture

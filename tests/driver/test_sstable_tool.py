@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness.node_process import ROOT, NodeProcess
+from tests.harness.command import pythia as run
+from tests.harness.node_process import NodeProcess
 
 _tags = iter(f"tool-{number}" for number in range(1000))
-
-
-def run(command: str, *arguments: str, code: int = 0) -> str:
-    """Runs a command of `pythia`; gives what it says."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "node", command, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=100,
-    )
-    assert ran.returncode == code, ran.stdout + ran.stderr
-    return ran.stdout
 
 
 def files_of(node: NodeProcess, table: str) -> list[Path]:
