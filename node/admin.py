@@ -57,7 +57,12 @@ class Admin:
         # On Linux the file gets the mode of its socket, so nobody else can be faster than us.
         os.fchmod(place.fileno(), 0o600)
         with _short_path(self._directory) as path:
-            place.bind(path)
+            try:
+                place.bind(path)
+            except OSError as error:
+                place.close()
+                whole = f"{self._directory}/{NAME}"
+                raise OSError(error.errno, error.strerror, whole) from None
         os.chmod(f"{self._directory}/{NAME}", 0o600)
         self._server = await asyncio.start_unix_server(
             self._serve, sock=place, limit=REQUEST_BYTES_MAX

@@ -1,5 +1,6 @@
 """What becomes of the node when a shard's log or disk fails: the policies of cassandra.yaml."""
 
+import os
 from enum import Enum
 from typing import Final
 
@@ -42,6 +43,15 @@ def verdict_on(error: BaseException, commit_policy: str, disk_policy: str) -> Ve
     if isinstance(error, DiskError | ManifestFailed | SchemaLogFailed | CorruptFile):
         return _DISK[disk_policy]
     return Verdict.AGAIN
+
+
+def told(error: BaseException) -> str:
+    """An error as the person reads it who started the node: the place and the system's words."""
+    if isinstance(error, DiskError):
+        return f"{error.path}: {os.strerror(error.errno)}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
 
 
 def outlives_damage(disk_policy: str) -> bool:

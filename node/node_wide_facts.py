@@ -75,7 +75,10 @@ class NodeWideFacts:
         return map(_client_of, self._latest.get(CLIENTS, ()))
 
     def size_estimates(self, tokens: tuple[int, ...]) -> Iterable[SizeEstimate]:
-        """Each table's size, spread evenly over the node's ranges; empty tables have none."""
+        """Each table's size, spread evenly over the node's ranges; empty tables have none.
+
+        Nothing is lost to rounding: the ranges of a table have all of its partitions together.
+        """
         partitions: dict[str, int] = {}
         sizes: dict[str, int] = {}
         for table, count, size in self._latest.get(SIZES, ()):
@@ -83,11 +86,11 @@ class NodeWideFacts:
             sizes[table] = sizes.get(table, 0) + size
         for full_name, count in partitions.items():
             keyspace, _, table = full_name.partition(".")
-            for start, end, part in _primary_ranges(tokens):
-                here = round(count * part)
-                mean = sizes[full_name] // count if count else 0
-                if count:
-                    yield SizeEstimate(keyspace, table, start, end, mean, here)
+            mean, told = sizes[full_name] // count, 0
+            for start, end, ring_until_end in _primary_ranges(tokens):
+                until_end = count * ring_until_end // _TOKENS
+                yield SizeEstimate(keyspace, table, start, end, mean, until_end - told)
+                told = until_end
 
     def compactions(self) -> Iterable[CompactionFacts]:
         """The compactions of all shards since they started."""
@@ -195,13 +198,13 @@ def _task_facts(engine: Engine, shard: int) -> Iterable[Fact]:
         yield [shard, task.number, task.table, task.began_s, task.files, *sizes]
 
 
-def _primary_ranges(tokens: tuple[int, ...]) -> Iterable[tuple[int, int, float]]:
-    """(start, end, part of the ring) of the ranges between tokens; the one over the ring's end is
-    cut there.
+def _primary_ranges(tokens: tuple[int, ...]) -> Iterable[tuple[int, int, int]]:
+    """(start, end, number of the ring's tokens until there) of the ranges between tokens; the one
+    over the ring's end is cut there.
     """
     ends = sorted({TOKEN_MIN, *tokens})
     for start, end in zip(ends, [*ends[1:], TOKEN_MIN], strict=True):
-        yield start, end, ((end - start) % _TOKENS or _TOKENS) / _TOKENS
+        yield start, end, (end - TOKEN_MIN) or _TOKENS
 
 
 def compaction_uuid(time_s: int, shard: int, number: int) -> UUID:

@@ -16,13 +16,14 @@ from uuid import UUID
 
 import uvloop
 
+from cluster.errors import ClusterError
 from cluster.messages import decode_fault, encode_fault
 from cluster.schema_sync import LOG_SHARD
 from cluster.transport import NoSiblings
 from node import log
 from node.admin import Admin
 from node.clock import Clock
-from node.failure_policy import verdict_on
+from node.failure_policy import Verdict, told, verdict_on
 from node.links import Links
 from node.listener import default_gateway
 from node.maintenance_commands import MaintenanceCommands
@@ -30,6 +31,7 @@ from node.mesh import Mesh
 from node.shard import MEMORY_SCHEME, Shard, World, open_disk
 from node.snapshot_commands import SnapshotCommands
 from node.stalls import Stalls
+from storage.errors import StorageError
 
 if TYPE_CHECKING:
     from cluster.transport import Siblings
@@ -75,11 +77,11 @@ class _Process:
         mesh, links = self._build_mesh(loop)
         shard = self._build_shard(loop, mesh or NoSiblings())
         self._end_of_turn = shard.engine.end_of_turn
-        await shard.open_schema()
-        if links is not None:
-            links.start()
-            await links.wait_until_connected(LINK_TIMEOUT_S)
-        await shard.start()
+        try:
+            await self._start(shard, links)
+        except (StorageError, ClusterError, OSError) as error:
+            await self._say(f"failed {Verdict.AGAIN.value} {told(error)}")
+            return EXIT_FAILED
         await self._say("ready")
         if await self._next_word() == "serve":
             await self._serve(shard)
@@ -87,13 +89,13 @@ class _Process:
         await self._end(shard, links, mesh)
         return 0 if self._failure is None else EXIT_FAILED
 
-    async def _serve(self, shard: Shard) -> None:
-        loop = asyncio.get_running_loop()
-        assert shard.clients is not None, "the shard was started"
-        for place in self._seat.listeners.of_shard(self._seat.shard):
-            # The supervisor keeps the socket; a copy of its descriptor is the server's to close.
-            copy = socket.socket(fileno=os.dup(place.fileno()))
-            self._servers.append(await loop.create_server(shard.clients.accept, sock=copy))
+    async def _start(self, shard: Shard, links: Links | None) -> None:
+        """All that may be refused by the disk or by siblings before anybody is served."""
+        await shard.open_schema()
+        if links is not None:
+            links.start()
+            await links.wait_until_connected(LINK_TIMEOUT_S)
+        await shard.start()
         directory = self._seat.config.data_directory
         if self._seat.shard == LOG_SHARD and not directory.startswith(MEMORY_SCHEME):
             assert shard.schema_service is not None, "the schema was opened"
@@ -103,6 +105,14 @@ class _Process:
             }
             self._admin = Admin(directory, commands)
             await self._admin.start()
+
+    async def _serve(self, shard: Shard) -> None:
+        loop = asyncio.get_running_loop()
+        assert shard.clients is not None, "the shard was started"
+        for place in self._seat.listeners.of_shard(self._seat.shard):
+            # The supervisor keeps the socket; a copy of its descriptor is the server's to close.
+            copy = socket.socket(fileno=os.dup(place.fileno()))
+            self._servers.append(await loop.create_server(shard.clients.accept, sock=copy))
 
     async def _end(self, shard: Shard, links: Links | None, mesh: Mesh | None) -> None:
         """Drains, waits for the siblings to have drained, and stops."""
@@ -173,7 +183,7 @@ class _Process:
         return await self._words.get()
 
     async def _say(self, line: str) -> None:
-        await asyncio.get_running_loop().sock_sendall(self._seat.control, f"{line}\n".encode())
+        await asyncio.get_running_loop().sock_sendall(self._seat.control, _line(line))
 
     def _has_failed(self, error: BaseException) -> None:
         """Ends the process at once: a shard that can promise nothing must not answer."""
@@ -184,10 +194,15 @@ class _Process:
             config = self._seat.config
             policies = config.commit_failure_policy, config.disk_failure_policy
             verdict = verdict_on(error, *policies).value
-            line = f"failed {verdict} {type(error).__name__}: {error}".replace("\n", " ")
-            self._seat.control.send(line.encode()[:LINE_BYTES_MAX] + b"\n")
+            line = f"failed {verdict} {type(error).__name__}: {error}"
+            self._seat.control.send(_line(line))
             sys.stderr.flush()
             os._exit(EXIT_FAILED)
+
+
+def _line(text: str) -> bytes:
+    """What the supervisor reads as one line."""
+    return text.replace("\n", " ").encode()[:LINE_BYTES_MAX] + b"\n"
 
 
 def _nothing() -> None:

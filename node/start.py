@@ -21,13 +21,14 @@ import uvloop
 
 from node import log
 from node.child import ChildFailed, run_in_child
+from node.failure_policy import told
 from node.identity import Identity, IdentityMismatch, load_or_create
 from node.listener import Listeners, is_in_use, open_listeners
 from node.resharding import ReshardingFailed, Surroundings, reshard, tidy
 from node.shard import MEMORY_SCHEME, open_disk
 from node.shard_process import boot_id, run_shard
-from node.supervisor import Seat, Supervisor
-from storage.errors import DirectoryLocked, DiskError, IoUringRefused, StorageError
+from node.supervisor import Seat, StartFailed, Supervisor
+from storage.errors import DirectoryLocked, IoUringRefused, StorageError
 from storage.values import replace
 
 if TYPE_CHECKING:
@@ -67,10 +68,16 @@ def start_node(config: Config) -> int:
         return run_shard(seat, identity)
 
     def ready() -> None:
-        _announce(config, listeners, back_end)
+        try:
+            _announce(config, listeners, back_end)
+        except OSError as error:
+            raise StartFailed(told(error)) from None
 
     try:
         return Supervisor(config, listeners, run, ready).run()
+    except StartFailed as error:
+        print(f"pythia: {error}", file=sys.stderr)
+        return EXIT_CANNOT_START
     finally:
         if lock is not None:
             lock.release()
@@ -96,14 +103,14 @@ async def _take_directory(config: Config) -> tuple[Identity, Lock | None, str]:
         identity = await load_or_create(disk, config, Random(secrets.randbits(256)))
         identity = await tidy(disk, directory, identity)
     except OSError as error:
-        raise CannotStart(f"{directory}: {error.strerror}") from None
+        raise CannotStart(told(error)) from None
     except IoUringRefused as error:
         reason = os.strerror(error.errno)
         raise CannotStart(
             f"io_uring is not allowed here ({reason}); start with --io auto or --io threads"
         ) from None
-    except (DiskError, IdentityMismatch) as error:
-        raise CannotStart(str(error)) from None
+    except (StorageError, IdentityMismatch) as error:
+        raise CannotStart(told(error)) from None
     disk.stop()
     return identity, lock, disk.description
 
@@ -188,10 +195,21 @@ def _announce(config: Config, listeners: Listeners, back_end: str) -> None:
     lines = (
         ("address", f"{listeners.address}:{listeners.port}"),
         ("shard-aware port", str(listeners.shard_aware_port or "off")),
-        ("data directory", config.data_directory),
+        ("data directory", _whole(config.data_directory)),
         ("shards", str(config.shards)),
         ("memory", f"{config.memory_bytes >> 20} MiB"),
         ("disk", back_end),
-        ("connect with", f"cqlsh {listeners.address} {listeners.port}"),
+        ("connect with", f"{_cqlsh()} {listeners.address} {listeners.port}"),
     )
     print("Pythia serves.", *(f"  {name:<17} {text}" for name, text in lines), sep="\n", flush=True)
+
+
+def _whole(directory: str) -> str:
+    return directory if directory.startswith(MEMORY_SCHEME) else os.path.abspath(directory)
+
+
+def _cqlsh() -> str:
+    """How cqlsh is called from here: by name, or where it was installed beside our Python."""
+    beside = Path(sys.executable).with_name("cqlsh")
+    is_found = any(os.path.exists(f"{place}/cqlsh") for place in os.get_exec_path())
+    return "cqlsh" if is_found or not beside.exists() else os.path.relpath(beside)

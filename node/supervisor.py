@@ -83,7 +83,7 @@ class StartFailed(Exception):
 
 
 class Supervisor:
-    """Owns the children of one node. `run` returns the exit code."""
+    """Owns the children of one node. `run` returns the exit code, or raises `StartFailed`."""
 
     def __init__(
         self,
@@ -123,10 +123,9 @@ class Supervisor:
             self._tell_all("serve")
             self._on_ready()
             self._watch(wakeup)
-        except StartFailed as failure:
-            _log.error("%s", failure)
-            self._exit_code = EXIT_FAILED
+        except StartFailed:
             self._kill_all()
+            raise
         return self._exit_code
 
     def _wait_until_ready(self, wakeup: socket.socket) -> None:
@@ -188,7 +187,7 @@ class Supervisor:
                 self._tell(child, "serve")
         elif word == "drained":
             child.has_drained = True
-        elif word == "failed" and not any(other.is_ready for other in self._children):
+        elif word == "failed" and not self._is_serving:
             raise StartFailed(text.partition(" ")[2])
         elif word == "failed":
             verdict, _, reason = text.partition(" ")
@@ -266,9 +265,10 @@ class Supervisor:
             if not pid:
                 continue
             self._read_last_words(child)
-            self._bury(child, status)
             if is_starting:
+                child.pid = 0
                 raise StartFailed(f"shard {child.shard} ended while starting ({ending(status)})")
+            self._bury(child, status)
 
     def _read_last_words(self, child: _Child) -> None:
         while child.control is not None and select.select([child.control], [], [], 0)[0]:

@@ -69,6 +69,14 @@ def test_network_topology_strategy_prefers_racks_it_has_not_used() -> None:
     assert (replication.factor("dc1"), replication.factor("dc3")) == (2, 0)
 
 
+def test_everywhere_strategy_takes_every_node_of_every_datacenter() -> None:
+    replication = strategy_of({"class": "EverywhereStrategy"}, TWO_DCS)
+    assert numbers(replication.replicas(12)) == [5, 3, 1, 4, 2]
+    assert (replication.factor(), replication.factor("dc1"), replication.factor("dc3")) == (5, 3, 0)
+    assert replication.block_for(Consistency.QUORUM) == 3
+    assert replication.block_for(Consistency.ALL) == 5
+
+
 def test_levels_count_from_the_factor() -> None:
     replication = strategy_of(
         {"class": "org.apache.cassandra.locator.NetworkTopologyStrategy", "dc1": "3", "dc2": "5"},

@@ -12,6 +12,8 @@ from cassandra.cluster import NoHostAvailable
 from cassandra.protocol import ConfigurationException
 from cassandra.query import SimpleStatement
 
+from tests.harness.node_process import NodeProcess
+
 SIMPLE = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
 STRATEGY = "org.apache.cassandra.locator."
 OPTIONS = [
@@ -122,9 +124,25 @@ def test_a_factor_for_all_datacenters_becomes_one_for_each(session: Any, other: 
     }
 
 
+@pytest.mark.parametrize("name", ["EverywhereStrategy", STRATEGY + "EverywhereStrategy"])
+def test_a_keyspace_may_be_everywhere(session: Any, other: str, name: str) -> None:
+    session.execute(f"CREATE KEYSPACE {other} WITH replication = {{'class': '{name}'}}")
+    assert replication(session, other) == {"class": STRATEGY + "EverywhereStrategy"}
+    session.execute(f"CREATE TABLE {other}.t (k int PRIMARY KEY)")
+    for key, level in enumerate((ConsistencyLevel.ALL, ConsistencyLevel.QUORUM)):
+        insert = f"INSERT INTO {other}.t (k) VALUES ({key})"
+        session.execute(SimpleStatement(insert, consistency_level=level))
+    assert len(session.execute(f"SELECT * FROM {other}.t").all()) == 2
+    made = session.execute(f"DESCRIBE KEYSPACE {other}").one().create_statement
+    session.execute(f"DROP KEYSPACE {other}")
+    session.execute(made)
+    assert replication(session, other) == {"class": STRATEGY + "EverywhereStrategy"}
+
+
 @pytest.mark.parametrize(
     "options",
     [
+        "{'class': 'EverywhereStrategy', 'replication_factor': 1}",
         "{'class': 'NetworkTopologyStrategy', 'nowhere': 1}",
         "{'class': 'LocalStrategy'}",
         "{'class': 'NoSuchStrategy', 'replication_factor': 1}",
@@ -305,16 +323,15 @@ def test_an_option_of_old_releases_is_ignored_with_a_warning(session: Any, optio
     assert option(session, "dclocal_read_repair_chance") == 0.0
 
 
-def test_a_flush_period_is_obeyed(session: Any) -> None:
+def test_a_flush_period_is_obeyed(session: Any, node: NodeProcess) -> None:
     session.execute(
         "CREATE TABLE t (k int PRIMARY KEY, v int) WITH memtable_flush_period_in_ms = 1000"
     )
     session.execute("INSERT INTO t (k, v) VALUES (1, 1)")
-    text = "SELECT mebibytes FROM system_views.disk_usage WHERE keyspace_name = %s"
     until = time.monotonic() + 30
-    while time.monotonic() < until:
-        if any(row[0] for row in session.execute(text, (session.keyspace,))):
-            break
+    while not list(node.directory.glob(f"shard-*/tables/{session.keyspace}.t-*/*.sst")):
+        assert time.monotonic() < until, "the memtable is flushed soon after its period"
+        time.sleep(0.05)
     assert session.execute("SELECT v FROM t").one().v == 1
 
 

@@ -73,6 +73,13 @@ def test_make_names_missing_headers(bare: dict[str, str], tmp_path: Path) -> Non
     assert said == "Python's C headers are missing: install python3-dev."
 
 
+def test_make_names_a_missing_c_library(bare: dict[str, str], tmp_path: Path) -> None:
+    environment = _with_compiler(_with_python(bare))
+    (Path(bare["PATH"]) / "cc").write_text("#!/bin/sh\nexit 1\n")
+    said = _last_sentence(tmp_path, environment, "make", "build")
+    assert said == "The C library's headers are missing: install libc6-dev."
+
+
 def test_a_build_without_make_names_a_missing_compiler(
     bare: dict[str, str], tmp_path: Path
 ) -> None:

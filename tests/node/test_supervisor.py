@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -14,7 +15,7 @@ import pytest
 from node import log
 from node.config import Config
 from node.listener import open_listeners
-from node.supervisor import EXIT_FAILED, Seat, Supervisor
+from node.supervisor import EXIT_FAILED, Seat, StartFailed, Supervisor
 
 LIVES = 4
 
@@ -28,6 +29,9 @@ def _run(shards: int, run_shard: Callable[[Seat], int]) -> int:
             log.configure("info", "node")
             listeners = open_listeners("127.0.0.1", 0, 0, shards)
             code = Supervisor(Config(shards=shards), listeners, run_shard, lambda: None).run()
+        except StartFailed as failure:
+            print(failure, file=sys.stderr, flush=True)
+            code = EXIT_FAILED
         finally:
             os._exit(code)
     _, status = os.waitpid(pid, 0)
@@ -45,7 +49,24 @@ def test_a_shard_that_cannot_start_ends_the_node_with_what_it_said(
         return 0
 
     assert _run(2, run) == EXIT_FAILED
-    assert "the log is damaged" in capfd.readouterr().err
+    assert capfd.readouterr().err == "the log is damaged\n"
+
+
+def test_a_shard_that_cannot_start_ends_the_node_although_another_is_ready(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def run(seat: Seat) -> int:
+        if seat.shard == 1:
+            seat.mesh[0].recv(1)
+            seat.control.sendall(b"failed again there is no room\n")
+            return EXIT_FAILED
+        seat.control.sendall(b"ready\n")
+        seat.mesh[1].sendall(b".")
+        seat.control.recv(1)
+        return 0
+
+    assert _run(2, run) == EXIT_FAILED
+    assert capfd.readouterr().err == "there is no room\n"
 
 
 def test_a_shard_that_dies_again_and_again_is_started_later_each_time(tmp_path: Path) -> None:

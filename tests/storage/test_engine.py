@@ -197,6 +197,32 @@ def test_similar_files_are_merged_in_the_background() -> None:
     run(test())
 
 
+def test_a_table_with_a_flush_period_is_flushed_when_that_has_passed_and_not_before() -> None:
+    async def test() -> None:
+        engine = await opened(MemoryDisk(), memtable_flush_period_ms=60_000)
+        assert engine.background(1_000) == []
+        engine.apply(put(1, b"c", 1))
+        assert engine.background(1_010) == [], "the period begins when the write is seen"
+        engine.apply(put(2, b"c", 1))
+        assert engine.background(1_069) == []
+        (job,) = engine.background(1_070)
+        await job
+        assert files(engine) == [1]
+        engine.apply(put(3, b"c", 1))
+        assert engine.background(1_080) == [], "each memtable has a period of its own"
+        engine.set_layout(layout(memtable_flush_period_ms=5_000))
+        assert engine.background(1_084) == []
+        (job,) = engine.background(1_085)
+        await job
+        assert sorted(files(engine)) == [1, 2]
+        engine.apply(put(4, b"c", 1))
+        engine.set_layout(layout(memtable_flush_period_ms=0))
+        assert engine.background(1 << 31) == [], "0 is never"
+        await engine.stop()
+
+    run(test())
+
+
 def test_a_file_goes_when_its_last_reader_has_gone() -> None:
     async def test() -> None:
         gate = asyncio.Event()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,30 +12,8 @@ from tests.harness.node_process import NodeProcess
 from tests.harness.wire import ServerError, WireClient
 
 OVERLOADED = 0x1001
-VOLUME = "192m"
 MIB = 1024 * 1024
 WAIT_S = 30.0
-
-
-@pytest.fixture
-def volume(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, in memory."""
-    place = tmp_path / "volume"
-    place.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a volume")
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={VOLUME}", "tmpfs", str(place)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"this machine does not let us mount a volume: {mounted.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def test_a_full_volume_refuses_writes_until_there_is_room(volume: Path, tmp_path: Path) -> None:
