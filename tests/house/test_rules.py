@@ -257,3 +257,10 @@ def _is_a_c_value(result: str) -> bool:
     words = result.replace("const ", "").split()
     name = words[-1] if words else ""
     return name not in _OBJECTS and not name.lstrip("_")[:1].isupper()
+
+
+def test_decisions_have_numbers_of_their_own() -> None:
+    pages = sorted((tree.ROOT / "docs/decisions").glob("*.md"))
+    assert pages
+    assert [page.name[:4] for page in pages] == [f"{n:04}" for n in range(1, len(pages) + 1)]
+    assert all(page.read_text().startswith(f"# {page.name[:4]} ") for page in pages)
