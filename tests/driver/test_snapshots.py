@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,23 @@ def test_a_dropped_keyspace_comes_back_with_its_types_and_tables(
     alone.start()
     with alone.cluster() as cluster:
         assert rows_of(cluster.connect(), 'gone."T"') == expected
+
+
+def test_a_snapshot_that_was_copied_fills_an_empty_node(
+    node: NodeProcess, session: Any, alone: NodeProcess
+) -> None:
+    session.execute("CREATE TABLE t (k int, c int, v text, PRIMARY KEY (k, c))")
+    for k in range(40):
+        session.execute("INSERT INTO t (k, c, v) VALUES (%s, 1, 'there')", (k,))
+        session.execute("INSERT INTO t (k, c, v) VALUES (%s, 2, 'gone')", (k,))
+        session.execute("DELETE FROM t WHERE k = %s AND c = 2", (k,))
+    name = f"{session.keyspace}.t"
+    pythia(node, "take", "--tag", "copied", name)
+    places = Path("snapshots") / "copied"
+    shutil.copytree(node.directory / places, alone.directory / places)
+    pythia(alone, "restore", "--tag", "copied")
+    with alone.cluster() as cluster:
+        assert rows_of(cluster.connect(), name) == rows_of(session, "t")
 
 
 def test_a_truncated_table_leaves_a_snapshot_unless_it_was_empty_or_does_not_want_one(
