@@ -18,12 +18,14 @@ Eviction is a clock over all stretches of the shard: who was read since the hand
 second chance. A wide partition loses its cold stretches and keeps the others.
 """
 
+cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
 from storage.memtable cimport MemoryRun
 from storage.merge cimport Chunk, CompactionMerge, clip, insert_tombstone
 from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
 from storage.row cimport merge_pair
+from storage.sorted_map cimport untracked
 
 from storage.merge import DONE as _DONE
 
@@ -63,6 +65,7 @@ cdef Py_ssize_t cost_of_chunk(Chunk chunk) except -1:
     return total
 
 
+@cython.no_gc
 cdef class Stretch:
     """An interval of one partition's clusterings of which everything is known."""
 
@@ -74,9 +77,9 @@ cdef class Stretch:
             self.clusterings = chunk.clusterings[0]
             self.rows = chunk.rows[0]
         else:
-            self.clusterings = chunk.clusterings
-            self.rows = chunk.rows
-        self.tombstones = chunk.tombstones if chunk.tombstones else None
+            self.clusterings = untracked(chunk.clusterings)
+            self.rows = untracked(chunk.rows)
+        self.tombstones = untracked(chunk.tombstones) if chunk.tombstones else None
         self.cost = cost_of_chunk(chunk)
         return 0
 
@@ -99,6 +102,7 @@ cdef class Stretch:
         return chunk
 
 
+@cython.no_gc
 cdef class CachedPartition:
     """What the cache knows of one partition."""
 
@@ -184,7 +188,7 @@ cdef class CachedPartition:
             return 0
         index = self.last_from(stretch.start) + 1
         if self.stretches is None:
-            self.stretches = [self.only]
+            self.stretches = untracked([self.only])
             self.only = None
         self.stretches.insert(index, stretch)
         return 0

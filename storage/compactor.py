@@ -416,13 +416,14 @@ class Compactor:
 
     async def _merge(self, job: _Job, outputs: Outputs) -> bool:
         table, wall_s = job.table, job.wall_s
+        pace = Pace(self._store.hours, lambda: compaction_share(job.waiting_files))
 
         async def load(fetch: Fetch) -> list[Parsed]:
             job.bytes_done += fetch.bytes
             delay = self.limits.delay(fetch.bytes, asyncio.get_running_loop().time())
             if delay:
-                await asyncio.sleep(delay)
-            return await self._store.load_for_compaction(fetch)
+                await pace.wait(asyncio.sleep(delay))
+            return await self._store.load_for_compaction(fetch, pace)
 
         scans = [Scan(file, (b"", NO_KEY), load, READ_AHEAD_BYTES) for file in job.files]
         for scan in scans:
@@ -434,7 +435,6 @@ class Compactor:
             table.purgeable_before(job.files),
             job.forced,
         )
-        pace = Pace(self._store.now, lambda: compaction_share(job.waiting_files))
         return await rewrite_scans(
             scans, purge, outputs, lambda: self._is_stopping or job.is_stopped, job.merged, pace
         )

@@ -28,6 +28,7 @@ from storage.io_queue import IoClassStatistics, IoQueue
 from storage.layout import Layout
 from storage.manifest import Manifest
 from storage.memory_read import read_memory
+from storage.memtable import Memtable
 from storage.mutation import Mutation
 from storage.points import NO_POINTS, Points
 from storage.read import bounds_of, first_position, key_bounds, read_partition, read_range
@@ -616,7 +617,7 @@ class Engine:
             await self._reads.enter(size)
             sstables = table.sstables_for(wanted, key)
             search = self._search(table, wanted, key, wall_s, sstables)
-        memtables = table.memtables()
+        memtables = _acquire(table)
         wants_static = table.wants_static(wanted)
         users = [sstable.acquire() for sstable in sstables]
         try:
@@ -634,6 +635,7 @@ class Engine:
             self._store.quarantine(table, damage)
             raise
         finally:
+            _release(memtables)
             self._reads.leave(size)
             await self._store.release(users)
 
@@ -643,7 +645,7 @@ class Engine:
         size = bytes_of(wanted, not table.layout.has_clustering)
         if not self._reads.try_enter(size):
             await self._reads.enter(size)
-        memtables = table.memtables()
+        memtables = _acquire(table)
         sstables = table.sstables_with(key)
         users = [sstable.acquire() for sstable in sstables]
         has_static = table.layout.has_static
@@ -662,6 +664,7 @@ class Engine:
             self._store.quarantine(table, damage)
             raise
         finally:
+            _release(memtables)
             self._reads.leave(size)
             await self._store.release(users)
         rows.hits += run.was_hit
@@ -698,7 +701,7 @@ class Engine:
         size = bytes_of(wanted, False)
         if not self._reads.try_enter(size):
             await self._reads.enter(size)
-        memtables = table.memtables()
+        memtables = _acquire(table)
         users = [sstable.acquire() for sstable in table.sstables_between(*key_bounds(wanted))]
         try:
             load = self._store.load_uncached if wanted.bypass_cache else self._store.load_cached
@@ -707,8 +710,19 @@ class Engine:
             self._store.quarantine(table, damage)
             raise
         finally:
+            _release(memtables)
             self._reads.leave(size)
             await self._store.release(users)
+
+
+def _acquire(table: Table) -> list[Memtable]:
+    """The table's memtables, which a flush leaves whole until they are released."""
+    return [memtable.acquire() for memtable in table.memtables()]
+
+
+def _release(memtables: list[Memtable]) -> None:
+    for memtable in memtables:
+        memtable.release()
 
 
 def _statistics_of(table: Table) -> TableStatistics:

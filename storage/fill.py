@@ -139,9 +139,8 @@ class ReadThrough:
         return merge.take()
 
 
-async def absorb(cache: TableCache, memtable: Memtable) -> None:
+async def absorb(cache: TableCache, memtable: Memtable, pace: Pace) -> None:
     """Merge a flushed memtable into what is cached; reads must see it until this is done."""
-    pace = Pace()
     first = b""
     while keys := memtable.keys(first, b"", KEYS_AT_ONCE):
         for key in keys:

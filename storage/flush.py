@@ -1,6 +1,6 @@
 """One memtable written to a new SSTable."""
 
-from storage.compaction.rewrite import RUN_BYTES, write_partition
+from storage.compaction.rewrite import RUN_BYTES, drain_and_rest, write_partition
 from storage.io_queue import IoClass
 from storage.memtable import Memtable
 from storage.merge import CompactionMerge
@@ -13,20 +13,21 @@ from storage.store import Store
 from storage.table import Table
 
 
-async def write_memtable(store: Store, table: Table, memtable: Memtable) -> SSTable:
+async def write_memtable(store: Store, table: Table, memtable: Memtable, pace: Pace) -> SSTable:
     """Write a memtable that takes no more writes; the file is durable and open on return."""
     output = await store.new_sstable(table, len(memtable), IoClass.FLUSH)
     try:
-        await _write_partitions(memtable, output, _pace(store))
+        await _write_partitions(memtable, output, pace)
         return await output.finish()
     except Exception:
         await output.abandon()
         raise
 
 
-def _pace(store: Store) -> Pace:
+def flush_pace(store: Store) -> Pace:
+    """The pace of a flush, which is faster the less memory is left."""
     memory = store.memory
-    return Pace(store.now, lambda: flush_share(memory.used, memory.limit))
+    return Pace(store.hours, lambda: flush_share(memory.used, memory.limit))
 
 
 async def _write_partitions(memtable: Memtable, output: SSTableOutput, pace: Pace) -> None:
@@ -43,5 +44,4 @@ async def _write_partitions(memtable: Memtable, output: SSTableOutput, pace: Pac
             merge.begin(key, [run.head])
             await write_partition(key, [run], merge, output, pace)
         if pace.spend(quick.spent):
-            await output.drain()
-            await pace.rest()
+            await drain_and_rest(output, pace)

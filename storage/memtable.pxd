@@ -38,6 +38,7 @@ cdef class Memtable:
     cdef readonly int64_t mutation_count
     cdef int64_t low                        # lowest timestamp, above `high` if empty
     cdef int64_t high
+    cdef readonly Py_ssize_t users          # who would miss what is dissolved
 
     cpdef int64_t apply(self, Mutation mutation) except? -1
     cdef int apply_only_row(self, Mutation mutation) except -1
@@ -45,4 +46,5 @@ cdef class Memtable:
     cdef int apply_item(self, MemoryPartition partition, Item* item) except -1
     cdef int put_row(self, MemoryPartition partition, bytes clustering, bytes row) except -1
     cdef int put_tombstone(self, MemoryPartition partition, tuple tombstone) except -1
+    cdef Py_ssize_t dissolve_rows(self, object found, Py_ssize_t count) except -1
     cpdef MemoryRun find(self, bytes key)

@@ -10,6 +10,8 @@ as the allocator rounds it, plus entries of dicts and lists at their mean fill. 
 with the truth.
 """
 
+cimport cython
+from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t
 
 from storage.merge cimport Chunk, clip, insert_tombstone
@@ -18,7 +20,11 @@ from storage.order cimport compare, find_end, find_place
 from storage.row cimport merge_pair
 from storage.sorted_map cimport ENTRY_BYTES, MapBlock, SortedMap
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject* o) noexcept
+
 cdef enum:
+    HELD_HERE = 2               # references to a partition: of the dict, and of who takes it out
     PARTITION_BYTES = 96        # a MemoryPartition
     KEY_BYTES = 72 + ENTRY_BYTES    # entries in the dict (mean of its fill) and in the order
     MAP_BYTES = 448             # a SortedMap with its first block
@@ -34,6 +40,7 @@ cdef inline bytes copy_of(const uint8_t* data, Py_ssize_t size):
     return (<const char*>data)[:size] if size else b""
 
 
+@cython.no_gc
 cdef class MemoryPartition:
     """What the memtable knows of one partition."""
 
@@ -217,6 +224,54 @@ cdef class Memtable:
             if len(found) >= limit or last < len(block.keys):
                 break
         return found
+
+    def acquire(self) -> Memtable:
+        """One more user, who goes on looking for keys after a wait; calls `release` in the end."""
+        self.users += 1
+        return self
+
+    def release(self) -> None:
+        """One user fewer."""
+        assert self.users > 0, "a memtable is released once by each user"
+        self.users -= 1
+
+    def dissolve(self, Py_ssize_t count) -> bool:
+        """Frees about so many entries of a memtable that nobody is going to look into any more;
+        False once nothing is left. Freed in one piece, a large one takes milliseconds.
+        """
+        cdef list blocks = self.order.blocks
+        cdef MapBlock block = <MapBlock>blocks[len(blocks) - 1]
+        cdef bytes key
+        assert self.users == 0, "nobody reads what is dissolved"
+        while count > 0 and len(self.partitions):
+            if not len(block.keys):
+                blocks.pop()
+                self.order.firsts.pop()
+                block = <MapBlock>blocks[len(blocks) - 1]
+            key = <bytes>block.keys[len(block.keys) - 1]
+            count -= self.dissolve_rows(self.partitions[key], count)
+            if count > 0:
+                del self.partitions[key]
+                block.keys.pop()
+                count -= 1
+        return len(self.partitions) > 0
+
+    cdef Py_ssize_t dissolve_rows(self, object found, Py_ssize_t count) except -1:
+        """Frees rows and tombstones of a partition, unless a read has it; gives how many."""
+        cdef MemoryPartition partition
+        cdef SortedMap rows
+        cdef Py_ssize_t freed = 0, some
+        if not isinstance(found, MemoryPartition) or Py_REFCNT(<PyObject*>found) > HELD_HERE:
+            return 0
+        partition = <MemoryPartition>found
+        rows = partition.rows
+        while rows is not None and len(rows.blocks) > 1 and freed < count:
+            freed += len((<MapBlock>rows.blocks.pop()).keys)
+        if partition.tombstones is not None and freed < count:
+            some = min(len(partition.tombstones), count - freed)
+            del partition.tombstones[len(partition.tombstones) - some:]
+            freed += some
+        return freed
 
     def check(self) -> None:
         """Asserts the invariants; slow."""

@@ -1,22 +1,28 @@
 """Long work cut into slices, so that requests get their turns between them.
 
-A pace that was given a clock and a share takes no more than that part of the loop's time while
-others want it: after a slice it rests until they have had theirs. A turn in which nobody else did
-anything ends the rest, so that work on an idle loop goes on at full speed.
+A pace that was given the shard's hours and a share takes no more than that part of the loop's time
+while others want it: after a slice it rests until they have had theirs. A turn in which nobody did
+anything but background work ends the rest, so that work on an idle loop goes on at full speed.
+
+A slice ends when it has taken its time, and at the latest when it has done its bytes: on a clock
+that stands still while we work, as that of a simulation does, the bytes alone decide.
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+SLICE_S: Final = 100e-6
+"""What a request may have to wait for; half as long costs a tenth of a compaction's speed."""
 
 SLICE_BYTES: Final = 48 * 1024
-"""About a millisecond; `bench.micro.compaction` measures the longest."""
+"""About half a millisecond."""
 
 STEP_BYTES: Final = 256
 """What a step costs beside its bytes, in bytes."""
 
 SLICE_S_MAX: Final = 0.002
-"""A slice that seems longer has waited for the disk, while others had the loop."""
+"""A slice that seems longer was not ours alone: the processor did something else."""
 
 IDLE_TURN_S: Final = 50e-6
 """A turn in which others had no more than this was ours to use: no request is so short."""
@@ -30,44 +36,82 @@ COMPACTION_SHARES: Final = 0.05, 0.5
 WAITING_FILES: Final = 4, 32
 """Files that are few, and that are many: the bounds of what size-tiered compaction merges."""
 
+T = TypeVar("T")
+
+
+class Hours:
+    """What all background work of a shard has had of the loop's time."""
+
+    __slots__ = ("now", "worked_s")
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        self.worked_s = 0.0
+
 
 class Pace:
     """Counts work and says when it is time to let others run."""
 
-    __slots__ = ("_left", "_now", "_resumed", "_share")
+    __slots__ = ("_began", "_hours", "_left", "_share", "_worked_s")
 
     def __init__(
-        self, now: Callable[[], float] | None = None, share: Callable[[], float] | None = None
+        self, hours: Hours | None = None, share: Callable[[], float] | None = None
     ) -> None:
         """`share` is looked at after each slice; without it, every second turn is ours."""
         self._left = SLICE_BYTES
-        self._now = now
+        self._hours = hours
         self._share = share
-        self._resumed = 0.0 if now is None else now()
+        self._began = 0.0 if hours is None else hours.now()
+        self._worked_s = 0.0
 
     def spend(self, amount: int, steps: int = 0) -> bool:
         """Count work; true if the slice is used up and the worker must `rest`."""
         self._left -= amount + steps * STEP_BYTES
-        return self._left <= 0
+        if self._left <= 0:
+            return True
+        hours = self._hours
+        return hours is not None and hours.now() - self._began >= SLICE_S
+
+    async def wait(self, work: Awaitable[T]) -> T:
+        """Wait for what others do, the disk above all; that is no work of ours."""
+        hours = self._hours
+        if hours is None:
+            return await work
+        self._count(hours, hours.now())
+        try:
+            return await work
+        finally:
+            self._began = hours.now()
 
     async def rest(self) -> None:
         """Let everything else that is ready run once, or until our share is due again."""
         self._left = SLICE_BYTES
-        now = self._now
-        if now is None or self._share is None:
+        hours = self._hours
+        if hours is None or self._share is None:
             await asyncio.sleep(0)
+            if hours is not None:
+                self._began = hours.now()
             return
         share = self._share()
         assert 0 < share <= 1, "a share is a part of the whole, and never nothing"
+        now = hours.now
         turn = now()
-        worked = min(turn - self._resumed, SLICE_S_MAX)
-        due = turn + worked * (1 - share) / share
+        self._count(hours, turn)
+        due = turn + self._worked_s * (1 - share) / share
+        self._worked_s = 0.0
         while True:
+            ours = hours.worked_s
             await asyncio.sleep(0)
             began, turn = turn, now()
-            if turn >= due or turn - began < IDLE_TURN_S:
+            if turn >= due or turn - began - (hours.worked_s - ours) < IDLE_TURN_S:
                 break
-        self._resumed = turn
+        self._began = turn
+
+    def _count(self, hours: Hours, now: float) -> None:
+        """A stretch of work is over."""
+        worked_s = min(now - self._began, SLICE_S_MAX)
+        self._worked_s += worked_s
+        hours.worked_s += worked_s
 
 
 def flush_share(memory_used: int, memory_limit: int) -> float:

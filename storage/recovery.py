@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from storage.errors import CorruptFile, CorruptManifest
-from storage.flush import write_memtable
+from storage.flush import flush_pace, write_memtable
 from storage.group import split_record
 from storage.layout import Layout
 from storage.manifest import LiveSSTable
@@ -134,7 +134,7 @@ async def _spill(store: Store, tables: Iterable[Table]) -> list[Spill]:
     for table in tables:
         if len(table.memtable):
             memtable = table.take_memtable()
-            spills.append((table, await write_memtable(store, table, memtable)))
+            spills.append((table, await write_memtable(store, table, memtable, flush_pace(store))))
             store.charge([memtable], -1)
     return spills
 

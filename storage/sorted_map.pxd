@@ -1,10 +1,20 @@
 """A map of byte strings in their order, in small blocks."""
 
 cimport cython
+from cpython.ref cimport PyObject
+
+cdef extern from "Python.h":
+    void PyObject_GC_UnTrack(PyObject* o) noexcept
 
 cdef enum:
     BLOCK_MAX = 256             # entries; an insertion moves at most so many pointers
     ENTRY_BYTES = 32            # two pointers in lists that grow by halves, as measured
+
+
+cdef inline list untracked(list entries):
+    """The same list, which is part of no cycle and which the collector passes over from now on."""
+    PyObject_GC_UnTrack(<PyObject*>entries)
+    return entries
 
 
 @cython.final

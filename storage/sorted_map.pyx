@@ -2,9 +2,11 @@
 
 Invariants: blocks are never empty unless the map is; keys ascend within and across blocks; `firsts`
 repeats each block's first key. A block's lists may be lent to readers: who changes a block that
-somebody else holds makes a copy first, so a reader's lists never change under it.
+somebody else holds makes a copy first, so a reader's lists never change under it. Python's garbage
+collector does not look into these lists; it would look at every entry, again and again.
 """
 
+cimport cython
 from cpython.list cimport PyList_GET_ITEM, PyList_Insert
 from cpython.ref cimport PyObject
 
@@ -14,17 +16,19 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o) noexcept
 
 
+@cython.no_gc
 cdef class MapBlock:
     """Neighbouring entries of a map."""
 
 
+@cython.no_gc
 cdef class SortedMap:
     """Byte strings -> objects; fast at appending, at random insertion, and at reading a range."""
 
     def __cinit__(self):
         self.block = MapBlock()
-        self.block.keys = []
-        self.block.values = []
+        self.block.keys = untracked([])
+        self.block.values = untracked([])
         self.blocks = [self.block]
         self.firsts = [b""]
 
@@ -88,8 +92,8 @@ cdef class SortedMap:
         """Copies the located block's lists if a reader holds them."""
         if (Py_REFCNT(<PyObject*>self.block.keys) > 1
                 or Py_REFCNT(<PyObject*>self.block.values) > 1):
-            self.block.keys = list(self.block.keys)
-            self.block.values = list(self.block.values)
+            self.block.keys = untracked(list(self.block.keys))
+            self.block.values = untracked(list(self.block.values))
         return 0
 
     cdef int split(self) except -1:
@@ -98,10 +102,10 @@ cdef class SortedMap:
         cdef Py_ssize_t middle = len(left.keys) // 2
         if self.index == len(left.keys):
             middle = self.index
-        right.keys = left.keys[middle:]
-        right.values = left.values[middle:]
-        left.keys = left.keys[:middle]
-        left.values = left.values[:middle]
+        right.keys = untracked(left.keys[middle:])
+        right.values = untracked(left.values[middle:])
+        left.keys = untracked(left.keys[:middle])
+        left.values = untracked(left.values[:middle])
         self.blocks.insert(self.block_at + 1, right)
         self.firsts.insert(self.block_at + 1, right.keys[0] if right.keys else b"")
         if self.index >= middle:

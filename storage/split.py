@@ -313,7 +313,7 @@ class _Router:
         owner = self._owner_of(key)
         if owner != self._owner:
             # What waits in an output is bounded although each has its turn only now and then.
-            if self._current is not None:
+            if self._current is not None and self._current.is_drain_due:
                 await self._current.drain()
             self._owner = owner
         self._current = await self._outputs[owner].output_for(key)

@@ -15,6 +15,7 @@ from storage.layout import Layout
 from storage.manifest import LiveSSTable, Manifest
 from storage.memtable import Memtable
 from storage.mutation import Mutation
+from storage.pace import Hours, Pace
 from storage.points import Points
 from storage.sstable.output import SSTableOutput, Turns
 from storage.sstable.reader import Fetch, Parsed, SSTable
@@ -48,11 +49,11 @@ class Store:
         "cache",
         "directory",
         "disk",
+        "hours",
         "io",
         "log",
         "manifest",
         "memory",
-        "now",
         "points",
         "row_cache",
         "volume",
@@ -85,7 +86,7 @@ class Store:
         self.volume = volume
         self.points = points
         self.row_cache = row_cache
-        self.now = now
+        self.hours = None if now is None else Hours(now)
         """Times the slices of background work; without it, they are not divided by shares."""
         self._random = random
         self._has_found_damage = has_found_damage
@@ -137,9 +138,12 @@ class Store:
         """Bring frames from the disk."""
         return self._load(IoClass.QUERY, fetch)
 
-    def load_for_compaction(self, fetch: Fetch) -> Awaitable[list[Parsed]]:
+    async def load_for_compaction(self, fetch: Fetch, pace: Pace) -> list[Parsed]:
         """Bring frames from the disk when queries leave it."""
-        return self._load(IoClass.COMPACTION, fetch)
+        table = fetch.table
+        read = self.io.run(IoClass.COMPACTION, fetch.bytes, lambda: table.read(fetch))
+        data = await pace.wait(read)
+        return await table.parse(fetch, data, pace)
 
     def load_for_warming(self, fetch: Fetch) -> Awaitable[list[Parsed]]:
         """Bring frames that nobody waits for."""

@@ -14,14 +14,19 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from storage.errors import DiskError, DiskFull, StorageError
 from storage.fill import absorb
-from storage.flush import write_memtable
+from storage.flush import flush_pace, write_memtable
+from storage.memtable import Memtable
+from storage.pace import Pace
 from storage.sstable.reader import SSTable
 from storage.store import Store
 from storage.table import Table
+
+DISSOLVED_AT_ONCE: Final = 128
+"""Entries of a memtable that are freed between two looks at the pace."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +39,9 @@ class _Doomed:
 
     files: tuple[SSTable, ...] | None = None
     """What is to be removed; None until its memory was released."""
+
+    memtables: Sequence[Memtable] = ()
+    """What its memory was."""
 
 
 class Upkeep:
@@ -48,6 +56,8 @@ class Upkeep:
         self._doomed: deque[_Doomed] = deque()
         self._drop_turn = asyncio.Lock()
         self._room_maker: asyncio.Task[None] | None = None
+        self._dead: list[Memtable] = []
+        """What nobody reads any more, but perhaps those who began to read it in time."""
         self.flushes = 0
 
     # What is due.
@@ -60,6 +70,8 @@ class Upkeep:
             jobs.append(self._flush_while_due(wall_s, flush_at))
         if self._doomed and not self._drop_turn.locked():
             jobs.append(self._remove_doomed())
+        if any(not memtable.users for memtable in self._dead):
+            jobs.append(self._dissolve([], flush_pace(self._store)))
         return jobs
 
     def _choose_flush(self, wall_s: int, flush_at: int) -> Table | None:
@@ -126,7 +138,12 @@ class Upkeep:
         store = self._store
         epoch = table.epoch
         frozen = table.flushing[0]
-        sstable = await write_memtable(store, table, frozen.memtable)
+        pace = flush_pace(store)
+        frozen.memtable.acquire()
+        try:
+            sstable = await write_memtable(store, table, frozen.memtable, pace)
+        finally:
+            frozen.memtable.release()
         # Nothing may become durable in a file before what was logged earlier is durable too.
         await store.log.sync_for(frozen.position)
         async with table.change:
@@ -138,13 +155,25 @@ class Upkeep:
             table.add_sstable(sstable)
             if table.rows is not None:
                 # Reads merge the memtable until all that is cached has taken it up.
-                await absorb(table.rows, frozen.memtable)
+                await absorb(table.rows, frozen.memtable, pace)
                 store.points.reach("flush.absorbed")
             table.flushing.remove(frozen)
             store.charge([frozen.memtable], -1)
         self.flushes += 1
         store.log.mark_flushed(table.layout.table_id, frozen.position)
         store.points.reach("flush.done")
+        await self._dissolve([frozen.memtable], pace)
+
+    async def _dissolve(self, memtables: Sequence[Memtable], pace: Pace) -> None:
+        """Give back the memory of memtables which nobody has any more."""
+        self._dead += memtables
+        free = [memtable for memtable in self._dead if not memtable.users]
+        self._dead = [memtable for memtable in self._dead if memtable.users]
+        while free:
+            memtable = free.pop()
+            while memtable.dissolve(DISSOLVED_AT_ONCE):
+                if pace.spend(0, DISSOLVED_AT_ONCE):
+                    await pace.rest()
 
     # Truncation and dropping.
 
@@ -177,6 +206,7 @@ class Upkeep:
         store.log.mark_flushed(table.layout.table_id, position)
         await store.retire([file for file in before if file not in files])
         store.points.reach("truncate.done")
+        await self._dissolve(gone, flush_pace(store))
 
     async def drop(self, table: Table) -> None:
         """Remove a table, to which nothing is applied any more, with its files.
@@ -203,14 +233,15 @@ class Upkeep:
         async with table.change:
             if doomed.files is None:
                 doomed.position = store.log.position - 1
-                gone, doomed.files = table.empty()
-                store.charge(gone, -1)
+                doomed.memtables, doomed.files = table.empty()
+                store.charge(doomed.memtables, -1)
             await store.manifest.change(forget=[table.layout.table_id])
             store.points.reach("drop.recorded")
         store.log.mark_flushed(table.layout.table_id, doomed.position)
         while doomed.files:
             file, doomed.files = doomed.files[0], doomed.files[1:]
             await store.retire([file])
+        await self._dissolve(doomed.memtables, flush_pace(store))
         await store.remove_directory(table)
         store.points.reach("drop.done")
 

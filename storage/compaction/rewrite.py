@@ -20,7 +20,7 @@ from storage.sstable.runs import Scan
 from storage.sstable.splice import Splice
 from storage.values import value_class
 
-RUN_BYTES: Final = 16 * 1024
+RUN_BYTES: Final = 4 * 1024
 """What is done between two looks at the pace."""
 
 PARTITION_STEPS: Final = 8
@@ -70,8 +70,10 @@ async def rewrite_scans(
             return True
         output = await outputs.output_for(key)
         following = forced[at] if (at := bisect_left(forced, key)) < len(forced) else NO_KEY
-        limit = min(outputs.limit, following)
-        reason = quick.run(output.writer.sink, limit, RUN_BYTES)
+        sink, limit = output.writer.sink, min(outputs.limit, following)
+        reason = quick.run(sink, limit, RUN_BYTES)
+        while reason == splice.PAUSED and not pace.spend(quick.spent):
+            reason = quick.run(sink, limit, RUN_BYTES)
         if reason == splice.FULL:
             output.writer.close_block()
         elif reason == splice.EMPTY:
@@ -89,10 +91,16 @@ async def rewrite_scans(
             for scan in at_hand:
                 if not scan.skip_now():
                     await scan.skip()
-        if pace.spend(quick.spent):
-            await output.drain()
-            await pace.rest()
+        if reason == splice.PAUSED or pace.spend(quick.spent):
+            await drain_and_rest(output, pace)
     return False
+
+
+async def drain_and_rest(output: SSTableOutput, pace: Pace) -> None:
+    """The end of a slice."""
+    if output.is_drain_due:
+        await pace.wait(output.drain())
+    await pace.rest()
 
 
 async def write_partition(
@@ -110,13 +118,11 @@ async def write_partition(
             writer.add(chunk.tombstones, chunk.clusterings, chunk.rows)
             spent += sum(map(len, chunk.rows))
             if pace.spend(spent, len(chunk.rows) + len(chunk.tombstones)):
-                await output.drain()
-                await pace.rest()
+                await drain_and_rest(output, pace)
             spent = 0
         else:
             found = runs[run].chunk_at(merge.position(run), False)
             merge.feed(run, found if isinstance(found, Chunk) else await found)
     writer.end()
     if pace.spend(spent, PARTITION_STEPS):
-        await output.drain()
-        await pace.rest()
+        await drain_and_rest(output, pace)

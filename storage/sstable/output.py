@@ -109,10 +109,14 @@ class SSTableOutput:
         """Where the file is."""
         return f"{self._directory}/{file_name(self._generation)}"
 
+    @property
+    def is_drain_due(self) -> bool:
+        """Whether what has gathered is worth a write."""
+        return self.writer.pending_bytes >= WRITE_BYTES
+
     async def drain(self) -> None:
-        """Write what has gathered, if that is worth a write."""
-        if self.writer.pending_bytes >= WRITE_BYTES:
-            await self._write()
+        """Write what has gathered."""
+        await self._write()
 
     async def finish(self) -> SSTable:
         """End the file, make it and its name durable, and open it."""

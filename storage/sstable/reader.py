@@ -11,6 +11,7 @@ from typing import Final
 
 from storage.disk import Disk, File, OpenMode
 from storage.errors import CorruptData, CorruptFile
+from storage.pace import Pace
 from storage.sstable.block import Block
 from storage.sstable.bloom import BloomFilter
 from storage.sstable.footer import Extent, Footer
@@ -127,11 +128,24 @@ class SSTable:
 
     async def fetch(self, fetch: Fetch) -> list[Parsed]:
         """Read, check and parse neighbouring frames with one read."""
-        first, last = fetch.places[0], fetch.places[-1]
-        start = first.offset - first.offset % PAGE_BYTES
-        end = last.end + -last.end % PAGE_BYTES
-        data = await self._file.read(start, end - start)
-        return [self._parse(fetch.kind, place, data, start) for place in fetch.places]
+        return await self.parse(fetch, await self.read(fetch), Pace())
+
+    async def read(self, fetch: Fetch) -> bytes:
+        """The pages which have the frames."""
+        start = _page_of(fetch)
+        end = fetch.places[-1].end
+        return await self._file.read(start, end + -end % PAGE_BYTES - start)
+
+    async def parse(self, fetch: Fetch, data: bytes, pace: Pace) -> list[Parsed]:
+        """Check and parse what `read` gave; many frames are made ready in several turns."""
+        start = _page_of(fetch)
+        parsed: list[Parsed] = []
+        for place in fetch.places:
+            frame = self._parse(fetch.kind, place, data, start)
+            parsed.append(frame)
+            if pace.spend(frame.memory_bytes) and len(parsed) < len(fetch.places):
+                await pace.rest()
+        return parsed
 
     def _parse(self, kind: Kind, place: Extent, data: bytes, start: int) -> Parsed:
         """The frame at a place, of data that were read from `start`."""
@@ -143,6 +157,12 @@ class SSTable:
             return IndexBlock(payload) if kind is Kind.INDEX else Block(payload)
         except CorruptData as error:
             raise CorruptFile(self.path, place.offset, str(error)) from error
+
+
+def _page_of(fetch: Fetch) -> int:
+    """Where the page begins in which the first frame does."""
+    offset = fetch.places[0].offset
+    return offset - offset % PAGE_BYTES
 
 
 class Cursor:

@@ -1,5 +1,6 @@
 """Tests of storage.memtable: every read between writes is what the model says."""
 
+import gc
 import random
 import subprocess
 import sys
@@ -179,6 +180,73 @@ def test_every_chunk_of_a_wide_partition_is_well_formed() -> None:
         chunk.check()
     assert len(forward) > 5
     assert [c.start for c in forward] == [c.start for c in reversed(backward)]
+
+
+def _large_memtable() -> Memtable:
+    memtable = Memtable(True, True)
+    for i in range(1_000):
+        memtable.apply(mutation_of(MarkerWrite(b"key%04d" % i, CLUSTERINGS[0], 1)))
+        memtable.apply(mutation_of(MarkerWrite(b"key0500", b"c%05d" % i, 1)))
+        memtable.apply(mutation_of(Deletion(b"key0400", b"c%05d" % i, b"c%05d\x05" % i, i)))
+    return memtable
+
+
+@pytest.mark.parametrize("count", [1, 7, 5_000])
+def test_a_memtable_dissolves_in_as_many_steps_as_it_takes(count: int) -> None:
+    memtable = _large_memtable()
+    entries, steps = 3_000, 0
+    while memtable.dissolve(count):
+        steps += 1
+        assert len(memtable.keys()) == len(memtable)
+    # Blocks of rows go as a whole.
+    assert (entries - 1_000) // max(count, 256) <= steps <= entries // count
+    assert not memtable.keys() and memtable.find(b"key0500") is None
+    assert not memtable.dissolve(count)
+
+
+def test_a_run_that_a_read_has_outlives_its_memtable() -> None:
+    memtable = _large_memtable()
+    wide, ranges = memtable.find(b"key0500"), memtable.find(b"key0400")
+    assert wide is not None and ranges is not None
+    while memtable.dissolve(10):
+        pass
+    chunk = ranges.chunk_at(b"", False)
+    assert len(chunk.tombstones) == 1_000
+    position, rows = b"", 0
+    while True:
+        chunk = wide.chunk_at(position, False)
+        rows += len(chunk.rows)
+        position = chunk.end
+        if not position:
+            break
+    assert rows == 1_001
+
+
+def test_a_memtable_that_is_in_use_does_not_dissolve() -> None:
+    memtable = _large_memtable()
+    assert memtable.acquire() is memtable
+    with pytest.raises(AssertionError, match="nobody reads"):
+        memtable.dissolve(1)
+    memtable.release()
+    assert memtable.dissolve(1)
+    with pytest.raises(AssertionError, match="once by each user"):
+        memtable.release()
+
+
+def test_the_garbage_collector_does_not_look_at_rows() -> None:
+    memtable = _large_memtable()
+    run = memtable.find(b"key0500")
+    assert run is not None
+    gc.collect()
+    seen = len(gc.get_objects())
+    larger = Memtable(True, True)
+    for i in range(2_000):
+        larger.apply(mutation_of(MarkerWrite(b"key%04d" % i, CLUSTERINGS[0], 1)))
+        larger.apply(mutation_of(MarkerWrite(b"key0500", b"c%05d" % i, 1)))
+    gc.collect()
+    assert len(gc.get_objects()) - seen < 50
+    chunk = run.chunk_at(b"", False)
+    assert not gc.is_tracked(chunk.clusterings) and not gc.is_tracked(chunk.rows)
 
 
 def test_a_damaged_mutation_changes_nothing() -> None:

@@ -9,17 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from storage import pace as pace_module
 from storage.pace import (
     COMPACTION_SHARES,
     FLUSH_SHARES,
     SLICE_BYTES,
     WAITING_FILES,
+    Hours,
     Pace,
     compaction_share,
     flush_share,
 )
 
 SLICE_S = 0.001
+"""Of the workers here."""
 
 
 class World:
@@ -45,7 +48,7 @@ def _worked_part(share: float, turn_s: float, slices: int = 200) -> float:
 
     async def test() -> float:
         world, is_over = World(), False
-        pace = Pace(world.now, lambda: share)
+        pace = Pace(Hours(world.now), lambda: share)
         served = asyncio.ensure_future(world.serve(turn_s, lambda: is_over))
         for _ in range(slices):
             world.time += SLICE_S
@@ -76,7 +79,7 @@ def test_turns_in_which_nobody_did_anything_end_a_rest() -> None:
 def test_waiting_for_the_disk_is_not_counted_as_work_without_a_bound() -> None:
     async def test() -> None:
         world, is_over = World(), False
-        pace = Pace(world.now, lambda: 0.5)
+        pace = Pace(Hours(world.now), lambda: 0.5)
         served = asyncio.ensure_future(world.serve(0.0001, lambda: is_over))
         world.time += 1.0
         before = world.time
@@ -88,12 +91,78 @@ def test_waiting_for_the_disk_is_not_counted_as_work_without_a_bound() -> None:
     asyncio.run(test())
 
 
+def test_a_slice_ends_with_its_time_although_few_bytes_were_done() -> None:
+    async def test() -> None:
+        world = World()
+        pace = Pace(Hours(world.now), lambda: 0.5)
+        assert not pace.spend(1)
+        world.time += 2 * pace_module.SLICE_S
+        assert pace.spend(1)
+        await pace.rest()
+        assert not pace.spend(1)
+
+    asyncio.run(test())
+
+
+def test_on_a_clock_that_stands_still_the_bytes_end_a_slice() -> None:
+    pace = Pace(Hours(World().now), lambda: 0.5)
+    assert not pace.spend(SLICE_BYTES - 1)
+    assert pace.spend(1)
+
+
+def test_what_was_waited_for_is_no_work() -> None:
+    async def test() -> None:
+        world, is_over = World(), False
+        hours = Hours(world.now)
+        pace = Pace(hours, lambda: 0.5)
+        served = asyncio.ensure_future(world.serve(0.0001, lambda: is_over))
+
+        async def disk() -> str:
+            world.time += 1.0
+            return "read"
+
+        world.time += 0.0005
+        assert await pace.wait(disk()) == "read"
+        assert not pace.spend(1), "the slice begins after the wait"
+        world.time += 0.0005
+        before = world.time
+        await pace.rest()
+        assert world.time - before == pytest.approx(0.001, abs=0.0003)
+        assert hours.worked_s == pytest.approx(0.001)
+        is_over = True
+        await served
+
+    asyncio.run(test())
+
+
+def test_the_slices_of_other_background_work_do_not_make_a_rest_longer() -> None:
+    async def test() -> int:
+        world = World()
+        hours = Hours(world.now)
+
+        async def work(slices: int) -> None:
+            pace = Pace(hours, lambda: 0.05)
+            for _ in range(slices):
+                world.time += SLICE_S
+                await pace.rest()
+
+        other = asyncio.ensure_future(work(1_000))
+        before = world.time
+        await work(100)
+        turns = round((world.time - before) / SLICE_S)
+        other.cancel()
+        return turns
+
+    # Each has every second slice, and not one in twenty.
+    assert asyncio.run(test()) <= 201
+
+
 def test_a_share_that_rises_is_seen_at_the_next_rest() -> None:
     shares = iter([0.1, 0.5])
 
     async def test() -> list[float]:
         world, is_over, rests = World(), False, []
-        pace = Pace(world.now, lambda: next(shares))
+        pace = Pace(Hours(world.now), lambda: next(shares))
         served = asyncio.ensure_future(world.serve(0.0001, lambda: is_over))
         for _ in range(2):
             world.time += SLICE_S
