@@ -6,13 +6,15 @@ it, gives it its name and syncs the directory before the file before it is remov
 instant a crash leaves one whole file to start from.
 
 What a crash tore at the end is dropped, and the file is written anew before anything follows.
-Damage with a whole record behind it is `CorruptFile`. After a failed sync nobody knows
-what the disk holds: the log then refuses everything.
+A seal is written behind what is durable, so that damage to the last entry is not taken for a torn
+write: damage with a whole record or a seal behind it is `CorruptFile`. After a failed sync nobody
+knows what the disk holds: the log then refuses everything.
 
 The layout is in docs/formats/messages.md.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable
 from random import Random
 from struct import Struct
@@ -20,7 +22,7 @@ from typing import Final
 from zlib import crc32
 
 from storage.disk import Disk, File, OpenMode
-from storage.errors import CorruptFile, StorageError
+from storage.errors import CorruptFile, DiskError, StorageError
 from storage.points import NO_POINTS, Points
 from storage.values import value_class
 
@@ -31,6 +33,8 @@ _MAGIC: Final = b"PYSCHEM1"
 _PREFIX: Final = "schema-"
 _SUFFIX: Final = ".log"
 _TEMPORARY: Final = ".tmp"
+_SEAL: Final = 2
+"""What a seal has in the place of `is_snapshot`."""
 ENTRY_BYTES_MAX: Final = 64 * 1024 * 1024
 COMPACT_AFTER_BYTES: Final = 4 * 1024 * 1024
 COMPACT_AFTER_ENTRIES: Final = 2000
@@ -69,6 +73,8 @@ class SchemaLog:
         self._sequence = 0
         self._end = 0
         self._snapshot_end = 0
+        self.torn: CorruptFile | None = None
+        """What was dropped at the end when the log was opened, as a crash had torn it."""
         self._entries = [Entry(0, True, b"")]
 
     @classmethod
@@ -108,7 +114,7 @@ class SchemaLog:
             self._refuse_if_broken()
             assert self._file is not None, "the log is open"
             entry = Entry(self.last_number + 1, False, data)
-            record = _record(self._file_id, self._end, entry)
+            record = _entry_record(self._file_id, self._end, entry)
             # A write that fails may be repeated in the same place, a sync that fails may not.
             await self._file.write(self._end, record)
             self._points.reach("schema.written")
@@ -118,6 +124,7 @@ class SchemaLog:
             self.is_broken = False
             self._end += len(record)
             self._entries.append(entry)
+            await self._seal()
             return entry.number
 
     async def compact(self, number: int, snapshot: bytes) -> None:
@@ -142,6 +149,14 @@ class SchemaLog:
         numbers = [entry.number for entry in self._entries]
         assert numbers == list(range(first, first + len(numbers))), "numbers have no gaps"
 
+    async def _seal(self) -> None:
+        """Tell the next process that everything so far is durable; without it, it may doubt."""
+        assert self._file is not None, "the log is open"
+        with contextlib.suppress(DiskError):
+            seal = _record(self._file_id, self._end, self.last_number + 1, _SEAL, b"")
+            await self._file.write(self._end, seal)
+            self._points.reach("schema.sealed")
+
     def _refuse_if_broken(self) -> None:
         if self.is_broken:
             raise SchemaLogFailed("the schema log failed earlier")
@@ -162,12 +177,17 @@ class SchemaLog:
         self._entries, ends = _records(path, content, self._file_id)
         self._snapshot_end, self._end = ends[0], ends[-1]
         self.check()
-        if self._end < len(content):
+        tail = content[self._end :]
+        if tail and tail != _record(self._file_id, self._end, self.last_number + 1, _SEAL, b""):
+            reason = f"{len(tail)} bytes of a write that a crash has torn are dropped"
+            self.torn = CorruptFile(path, self._end, reason)
             await self._rewrite(self._entries)
         else:
             self._file = await self._disk.open(path, OpenMode.LOG)
             # What we have read may be in the kernel only, if our predecessor was killed.
             await self._file.sync()
+            if not tail:
+                await self._seal()
         # A crash may have come between the naming of this file and the removal of those before it.
         for sequence in sequences:
             if sequence < self._sequence:
@@ -188,8 +208,10 @@ class SchemaLog:
         content = bytearray(_header(file_id, sequence))
         snapshot_end = 0
         for entry in entries:
-            content += _record(file_id, len(content), entry)
+            content += _entry_record(file_id, len(content), entry)
             snapshot_end = snapshot_end or len(content)
+        end = len(content)
+        content += _record(file_id, end, entries[-1].number + 1, _SEAL, b"")
         name = _name(sequence)
         temporary = self._path(name + _TEMPORARY)
         file = await self._disk.open(temporary, OpenMode.LOG)
@@ -201,7 +223,7 @@ class SchemaLog:
         self._points.reach("schema.renamed")
         before, self._file = self._file, file
         before_name = _name(self._sequence)
-        self._sequence, self._file_id, self._end = sequence, file_id, len(content)
+        self._sequence, self._file_id, self._end = sequence, file_id, end
         self._snapshot_end = snapshot_end
         self._entries = list(entries)
         if before is not None:
@@ -261,16 +283,14 @@ def _check_header(path: str, content: bytes, sequence: int) -> bytes:
     return file_id
 
 
-def _record(file_id: bytes, offset: int, entry: Entry) -> bytes:
-    length = len(entry.data)
-    checksum = _checksum(file_id, offset, entry)
-    return _RECORD.pack(length, checksum, entry.number, entry.is_snapshot) + entry.data
+def _entry_record(file_id: bytes, offset: int, entry: Entry) -> bytes:
+    return _record(file_id, offset, entry.number, entry.is_snapshot, entry.data)
 
 
-def _checksum(file_id: bytes, offset: int, entry: Entry) -> int:
-    """Cover the content and the place, so that a record is right only where it was written."""
-    place = _PLACE.pack(file_id, offset, len(entry.data), entry.number, entry.is_snapshot)
-    return crc32(entry.data, crc32(place))
+def _record(file_id: bytes, offset: int, number: int, kind: int, data: bytes) -> bytes:
+    """The checksum covers the place too, so that a record is right only where it was written."""
+    place = _PLACE.pack(file_id, offset, len(data), number, kind)
+    return _RECORD.pack(len(data), crc32(data, crc32(place)), number, kind) + data
 
 
 def _records(path: str, content: bytes, file_id: bytes) -> tuple[list[Entry], list[int]]:
@@ -285,22 +305,31 @@ def _records(path: str, content: bytes, file_id: bytes) -> tuple[list[Entry], li
         offset += _RECORD.size + len(entry.data)
         ends.append(offset)
     if not entries or not entries[0].is_snapshot:
-        raise CorruptFile(path, _HEADER.size, "the snapshot is damaged")
+        raise CorruptFile(path, _HEADER.size, "the first record is damaged")
     for later in _offsets_of_numbers(content, offset + 1, entries[-1].number):
-        if _record_at(content, later, file_id) is not None:
+        if _is_seal(content, later, file_id) or _record_at(content, later, file_id) is not None:
             raise CorruptFile(path, offset, "a record before the end is damaged")
     return entries, ends
 
 
 def _record_at(content: bytes, offset: int, file_id: bytes) -> Entry | None:
+    """The entry that is whole there."""
     if offset + _RECORD.size > len(content):
         return None
-    length, checksum, number, is_snapshot = _RECORD.unpack_from(content, offset)
+    length, _, number, kind = _RECORD.unpack_from(content, offset)
     start = offset + _RECORD.size
-    if length > len(content) - start or is_snapshot > 1:
+    if length > len(content) - start or kind > 1:
         return None
-    entry = Entry(number, bool(is_snapshot), content[start : start + length])
-    return entry if _checksum(file_id, offset, entry) == checksum else None
+    entry = Entry(number, bool(kind), content[start : start + length])
+    is_whole = content[offset : start + length] == _entry_record(file_id, offset, entry)
+    return entry if is_whole else None
+
+
+def _is_seal(content: bytes, offset: int, file_id: bytes) -> bool:
+    if offset + _RECORD.size > len(content):
+        return False
+    number = _RECORD.unpack_from(content, offset)[2]
+    return content[offset : offset + _RECORD.size] == _record(file_id, offset, number, _SEAL, b"")
 
 
 def _offsets_of_numbers(content: bytes, start: int, last_number: int) -> Iterable[int]:

@@ -7,6 +7,8 @@ goes on `MARGIN_US` after the last ceiling that it finds, which is more than a s
 lag behind. A clock that goes back, in one life or between two, is thereby harmless.
 
 One file of records, each with its own checksum; the largest ceiling of the whole ones counts.
+A record that is neither whole nor zeros is damage, as records do not cross sectors: it is told, and
+the ceiling is then taken for lost as after a power cut.
 Each handle writes from the beginning over smaller ceilings, so that the file stays small.
 """
 
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from storage.disk import OpenMode
-from storage.errors import FileMissing
+from storage.errors import CorruptFile, FileMissing
 
 if TYPE_CHECKING:
     from storage.disk import Disk, File
@@ -46,6 +48,8 @@ class Ceiling:
         self._records = 0
         self._needs_sync = False
         self._is_syncing = False
+        self._damaged: list[int] = []
+        """Offsets of records that are damaged."""
         self.found_us = 0
         """No timestamp up to this one may be made again."""
 
@@ -54,10 +58,21 @@ class Ceiling:
         """Find how far an earlier life came; `boot` is another one after the machine restarted."""
         ceiling = cls(disk, f"{directory}/{FILE_NAME}", boot)
         await disk.make_directory(directory)
-        found, found_boot = _highest(await ceiling._read())
+        content = await ceiling._read()
+        found, found_boot = _highest(content)
+        ceiling._damaged = _damaged(content)
         if found:
-            ceiling.found_us = found if found_boot == ceiling._boot else found + MARGIN_US
+            is_sure = found_boot == ceiling._boot and not ceiling._damaged
+            ceiling.found_us = found if is_sure else found + MARGIN_US
         return ceiling
+
+    @property
+    def damage(self) -> CorruptFile | None:
+        """What is wrong with the file: timestamps may be made again if the clock was set back."""
+        if not self._damaged:
+            return None
+        count = len(self._damaged)
+        return CorruptFile(self._path, self._damaged[0], f"{count} records are damaged")
 
     async def begin(self) -> None:
         """Make durable what was found, as ours; then timestamps may be made.
@@ -68,7 +83,8 @@ class Ceiling:
         file = await self._disk.open(self._path, OpenMode.LOG)
         await file.allocate(RECORDS_ROOM * _RECORD.size)
         # Not in the place of what was found: it counts until this is durable.
-        await file.write((RECORDS_ROOM - 1) * _RECORD.size, _record(self.found_us, self._boot))
+        for offset in [*self._damaged, (RECORDS_ROOM - 1) * _RECORD.size]:
+            await file.write(offset, _record(self.found_us, self._boot))
         await file.sync()
         await self._disk.sync_directory(self._path.rpartition("/")[0])
         self._file = file
@@ -134,13 +150,32 @@ def _record(ceiling_us: int, boot: bytes) -> bytes:
     return _RECORD.pack(_MAGIC, ceiling_us, boot, checksum)
 
 
+def _damaged(content: bytes) -> list[int]:
+    """Where something is that is no record."""
+    nothing = bytes(_RECORD.size)
+    return [
+        offset
+        for offset in range(0, len(content), _RECORD.size)
+        if content[offset : offset + _RECORD.size] != nothing and not _is_whole(content, offset)
+    ]
+
+
+def _is_whole(content: bytes, offset: int) -> bool:
+    if offset + _RECORD.size > len(content):
+        return False
+    magic, ceiling_us, boot, checksum = _RECORD.unpack_from(content, offset)
+    return bool(
+        magic == _MAGIC and checksum == crc32(_RECORD.pack(magic, ceiling_us, boot, 0))
+    )
+
+
 def _highest(content: bytes) -> tuple[int, bytes]:
     """The largest ceiling of whole records and the boot that it was written in; 0 if there is
     none.
     """
     highest = (0, b"")
     for offset in range(0, len(content) - _RECORD.size + 1, _RECORD.size):
-        magic, ceiling_us, boot, checksum = _RECORD.unpack_from(content, offset)
-        if magic == _MAGIC and checksum == crc32(_RECORD.pack(magic, ceiling_us, boot, 0)):
+        if _is_whole(content, offset):
+            _, ceiling_us, boot, _ = _RECORD.unpack_from(content, offset)
             highest = max(highest, (ceiling_us, boot))
     return highest

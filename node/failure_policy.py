@@ -21,6 +21,20 @@ class Verdict(Enum):
     """The node's process ends."""
 
 
+_ADVICE: Final = {
+    "schema": (
+        "put back the directory `schema` of a copy of this node's data; without one, fill a new"
+        " node from snapshots, each of which has its schema in schema.cql"
+    ),
+    "commitlog": (
+        "start with `commit_failure_policy: ignore` to go on without what follows in that file,"
+        " which is lost then"
+    ),
+    "manifest": "put back a copy of this shard's directory, or fill a new node from snapshots",
+    "tables": "put back a copy of this file, or of the shard's directory",
+}
+"""What helps, by a part of the damaged file's path."""
+
 _COMMIT: Final = {
     "stop": Verdict.HALT,
     "die": Verdict.DIE,
@@ -49,6 +63,8 @@ def told(error: BaseException) -> str:
     """An error as the person reads it who started the node: the place and the system's words."""
     if isinstance(error, DiskError):
         return f"{error.path}: {os.strerror(error.errno)}"
+    if advice := advice_on(error):
+        return f"{error}. What helps: {advice}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error) or type(error).__name__
@@ -57,3 +73,12 @@ def told(error: BaseException) -> str:
 def outlives_damage(disk_policy: str) -> bool:
     """Whether a shard goes on beside a damaged SSTable, whose reads fail."""
     return disk_policy not in ("stop_paranoid", "die")
+
+
+def advice_on(error: BaseException) -> str:
+    """What an operator can do about damage that keeps a shard from starting; "" is unknown."""
+    if isinstance(error, CorruptFile):
+        for part in reversed(error.path.split("/")):
+            if part in _ADVICE:
+                return _ADVICE[part]
+    return ""

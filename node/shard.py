@@ -201,10 +201,14 @@ class Shard:
         world = self._world
         await self._open_clock()
         await self._memory.open(world.disk, f"{self._directory}/prepared", world.random)
+        if self._memory.damage is not None:
+            _log.error("damaged: %s; clients prepare their statements again", self._memory.damage)
         log = None
         if world.shard == LOG_SHARD:
             directory = f"{world.config.data_directory}/schema"
             log = await SchemaLog.open(world.disk, directory, world.random)
+            if log.torn is not None:
+                _log.warning("%s", log.torn)
         self._replicator = Replicator(
             world.shard,
             world.config.shards,
@@ -238,6 +242,11 @@ class Shard:
         """From here on no timestamp is made that an earlier life has made."""
         world = self._world
         self._ceiling = ceiling = await Ceiling.open(world.disk, self._directory, world.boot)
+        if ceiling.damage is not None:
+            _log.error(
+                "damaged: %s; if the machine's clock was set back, timestamps may be made again",
+                ceiling.damage,
+            )
         # Wait for a clock that is right, so that timestamps do not run further ahead of it with
         # every start. One that was set back is not waited for.
         ahead_us = ceiling.found_us - world.clock.wall_us()

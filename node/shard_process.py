@@ -31,7 +31,7 @@ from node.mesh import Mesh
 from node.shard import MEMORY_SCHEME, Shard, World, open_disk
 from node.snapshot_commands import SnapshotCommands
 from node.stalls import Stalls
-from storage.errors import StorageError
+from storage.errors import CorruptFile, StorageError
 
 if TYPE_CHECKING:
     from cluster.transport import Siblings
@@ -80,7 +80,9 @@ class _Process:
         try:
             await self._start(shard, links)
         except (StorageError, ClusterError, OSError) as error:
-            await self._say(f"failed {Verdict.AGAIN.value} {told(error)}")
+            # What the disk refuses now it may take later; damage stays.
+            verdict = self._verdict_on(error) if isinstance(error, CorruptFile) else Verdict.AGAIN
+            await self._say(f"failed {verdict.value} {told(error)}")
             return EXIT_FAILED
         await self._say("ready")
         if await self._next_word() == "serve":
@@ -191,13 +193,15 @@ class _Process:
             self._failure = error
             _log.critical("the shard stops: %s", error, exc_info=error)
             self._seat.control.setblocking(True)
-            config = self._seat.config
-            policies = config.commit_failure_policy, config.disk_failure_policy
-            verdict = verdict_on(error, *policies).value
+            verdict = self._verdict_on(error).value
             line = f"failed {verdict} {type(error).__name__}: {error}"
             self._seat.control.send(_line(line))
             sys.stderr.flush()
             os._exit(EXIT_FAILED)
+
+    def _verdict_on(self, error: BaseException) -> Verdict:
+        config = self._seat.config
+        return verdict_on(error, config.commit_failure_policy, config.disk_failure_policy)
 
 
 def _line(text: str) -> bytes:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from cluster.schema_log import SchemaLog
 from cql.prepared import Remembered
+from storage.errors import CorruptFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 STATEMENTS_MAX: Final = 10_000
 TEXT_CHARACTERS_MAX: Final = 64 * 1024
 """Longer statements are not remembered."""
+DAMAGED_SUFFIX: Final = ".damaged"
 CHARACTERS_MAX: Final = 16 * 1024 * 1024
 """All texts together."""
 
@@ -42,10 +44,18 @@ class StatementMemory:
         self._unwritten: list[Remembered] = []
         self._log: SchemaLog | None = None
         self._turn = asyncio.Lock()
+        self.damage: CorruptFile | None = None
+        """Why what an earlier life was told is forgotten."""
 
     async def open(self, disk: Disk, directory: str, random: Random) -> None:
-        """Recall what an earlier life was told."""
-        self._log = await SchemaLog.open(disk, directory, random)
+        """Recall what an earlier life was told; a damaged file is put aside and forgotten."""
+        try:
+            self._log = await SchemaLog.open(disk, directory, random)
+        except CorruptFile as damage:
+            await disk.rename(damage.path, damage.path + DAMAGED_SUFFIX)
+            await disk.sync_directory(directory)
+            self.damage = damage
+            self._log = await SchemaLog.open(disk, directory, random)
         for entry in self._log.after(-1):
             for statement in _decode(entry.data):
                 self._keep(statement)

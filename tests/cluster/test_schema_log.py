@@ -18,6 +18,8 @@ from storage.memory_disk import MemoryDisk
 from tests.sim.disk import Faults, SimulatedCrash, SimulatedDisk
 
 DIRECTORY = "/data/schema"
+SEAL_BYTES = 17
+"""What lies behind the last entry."""
 
 
 def run(main: Coroutine[Any, Any, Any]) -> Any:
@@ -153,9 +155,9 @@ def test_a_torn_tail_is_dropped_at_every_byte_and_the_log_goes_on() -> None:
         await log.append(b"kept")
         (name,) = await whole.list(DIRECTORY)
         path = f"{DIRECTORY}/{name}"
-        kept = await whole.size(path)
+        kept = await whole.size(path) - SEAL_BYTES
         await log.append(b"torn" * 10)
-        content = bytes(whole._files[path])
+        content = bytes(whole._files[path])[:-SEAL_BYTES]
         for cut in range(kept, len(content)):
             for tail in (b"", b"\x00" * 7, b"\xff" * 30):
                 disk = MemoryDisk()
@@ -163,6 +165,7 @@ def test_a_torn_tail_is_dropped_at_every_byte_and_the_log_goes_on() -> None:
                 disk._files[path] = bytearray(content[:cut] + tail)
                 again = await opened(disk)
                 assert changes(again) == [(1, b"kept")]
+                assert (again.torn is not None) is (len(content[:cut] + tail) > kept)
                 assert await again.append(b"next") == 2
                 assert changes(await opened(disk)) == [(1, b"kept"), (2, b"next")]
 
@@ -171,7 +174,7 @@ def test_a_torn_tail_is_dropped_at_every_byte_and_the_log_goes_on() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_a_flipped_bit_before_the_last_entry_is_reported(data: st.DataObject) -> None:
+def test_a_flipped_bit_is_reported_in_every_entry(data: st.DataObject) -> None:
     async def main() -> None:
         disk = MemoryDisk()
         log = await opened(disk)
@@ -179,11 +182,36 @@ def test_a_flipped_bit_before_the_last_entry_is_reported(data: st.DataObject) ->
             await log.append(b"entry %d" % n)
         (name,) = await disk.list(DIRECTORY)
         content = disk._files[f"{DIRECTORY}/{name}"]
-        last_record = len(content) - 17 - len(b"entry 3")
-        bit = data.draw(st.integers(0, last_record * 8 - 1))
+        bit = data.draw(st.integers(0, (len(content) - SEAL_BYTES) * 8 - 1))
         content[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(CorruptFile):
+        with pytest.raises(CorruptFile) as damage:
             await opened(disk)
+        assert damage.value.path == f"{DIRECTORY}/{name}"
+        assert damage.value.offset <= bit // 8
+
+    run(main())
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "zeroed"])
+def test_a_seal_that_is_damaged_costs_nothing(harm: str) -> None:
+    async def main() -> None:
+        for byte in range(SEAL_BYTES):
+            disk = MemoryDisk()
+            log = await opened(disk)
+            await log.append(b"entry")
+            (name,) = await disk.list(DIRECTORY)
+            content = disk._files[f"{DIRECTORY}/{name}"]
+            at = len(content) - SEAL_BYTES + byte
+            if harm == "cut":
+                del content[at:]
+            elif harm == "flipped":
+                content[at] ^= 0x10
+            else:
+                content[at:] = bytes(len(content) - at)
+            again = await opened(disk)
+            assert changes(again) == [(1, b"entry")]
+            assert await again.append(b"next") == 2
+            assert changes(await opened(disk)) == [(1, b"entry"), (2, b"next")]
 
     run(main())
 

@@ -111,6 +111,31 @@ def test_a_damaged_record_is_not_believed() -> None:
         life = await Life.begin(disk)
         life.make(5_000_000)
         disk.overwrite(f"{DIRECTORY}/clock", 4, b"\xff\xff")
-        assert (await Life.begin(disk.restart(power_cut=False))).ceiling.found_us == 0
+        again = await Life.begin(disk.restart(power_cut=False))
+        assert again.ceiling.found_us == 0
+        damage = again.ceiling.damage
+        assert damage is not None and (damage.path, damage.offset) == (f"{DIRECTORY}/clock", 0)
+
+    asyncio.run(scenario())
+
+
+def test_damage_is_told_once_and_the_ceiling_is_taken_for_lost() -> None:
+    async def scenario() -> None:
+        disk = SimulatedDisk(Random(1))
+        life = await Life.begin(disk)
+        for number in range(1, 30):
+            last = life.make(number * 10 * STEP_US)
+        assert life.ceiling.damage is None
+        disk.flip_bit(f"{DIRECTORY}/clock", 8 * 32 * 20 + 100)
+        again = await Life.begin(disk.restart(power_cut=False))
+        assert again.ceiling.damage is not None and again.ceiling.damage.offset == 32 * 20
+        assert again.ceiling.found_us == last + STEP_US + MARGIN_US
+        third = await Life.begin(disk.restart(power_cut=False))
+        fourth = await Life.begin(disk.restart(power_cut=False))
+        assert third.ceiling.damage is not None and fourth.ceiling.damage is not None
+        # What was begun has mended the file.
+        disk = disk.restart(power_cut=False)
+        await Life.begin(disk)
+        assert (await Life.begin(disk.restart(power_cut=True))).ceiling.damage is None
 
     asyncio.run(scenario())

@@ -332,11 +332,11 @@ def test_an_older_program_refuses_a_directory_whose_shards_are_not_in_their_plac
 
         def look(name: str, count: int) -> None:
             content = json.loads(disk.content(f"{DATA}/node.json"))
-            assert content["format"] == 2 and content["shards"] == 3
+            assert content["format"] == 4 and content["shards"] == 3
 
         points.on("resharding.decided", look)
         await _start(disk, 3, points=points)
         assert points.reached["resharding.decided"] == 1
-        assert json.loads(disk.content(f"{DATA}/node.json"))["format"] == 1
+        assert json.loads(disk.content(f"{DATA}/node.json"))["format"] == 3
 
     asyncio.run(test())

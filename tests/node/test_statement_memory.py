@@ -92,3 +92,23 @@ def test_what_is_remembered_twice_is_written_once() -> None:
         await memory.close()
 
     asyncio.run(scenario())
+
+
+def test_a_damaged_file_is_told_put_aside_and_begun_anew() -> None:
+    async def scenario() -> None:
+        disk = SimulatedDisk(Random(1))
+        memory = await _memory(disk)
+        memory.remember(Remembered(b"one", TEXT, None, b"f"))
+        await memory.close()
+        (path,) = (path for path in disk.paths() if path.startswith(DIRECTORY))
+        disk.flip_bit(path, 8 * 60)
+        disk = disk.restart(power_cut=False)
+        again = await _memory(disk)
+        assert again.damage is not None and again.damage.path == path
+        assert len(again) == 0 and f"{path}.damaged" in disk.paths()
+        again.remember(Remembered(b"two", TEXT, None, b"f"))
+        await again.close()
+        third = await _memory(disk.restart(power_cut=True))
+        assert third.damage is None and [s.id for s in third.statements()] == [b"two"]
+
+    asyncio.run(scenario())
