@@ -164,9 +164,7 @@ def _is_whole(content: bytes, offset: int) -> bool:
     if offset + _RECORD.size > len(content):
         return False
     magic, ceiling_us, boot, checksum = _RECORD.unpack_from(content, offset)
-    return bool(
-        magic == _MAGIC and checksum == crc32(_RECORD.pack(magic, ceiling_us, boot, 0))
-    )
+    return bool(magic == _MAGIC and checksum == crc32(_RECORD.pack(magic, ceiling_us, boot, 0)))
 
 
 def _highest(content: bytes) -> tuple[int, bytes]:

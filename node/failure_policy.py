@@ -5,7 +5,13 @@ from enum import Enum
 from typing import Final
 
 from cluster.schema_log import SchemaLogFailed
-from storage.errors import CommitLogFailed, CorruptFile, DiskError, ManifestFailed
+from storage.errors import (
+    CommitLogFailed,
+    CorruptCommitLog,
+    CorruptFile,
+    DiskError,
+    ManifestFailed,
+)
 
 
 class Verdict(Enum):
@@ -13,6 +19,9 @@ class Verdict(Enum):
 
     AGAIN = "again"
     """The shard starts again and recovers from its log."""
+
+    SHUT = "shut"
+    """The shard starts again without a log: it answers reads and refuses writes."""
 
     HALT = "halt"
     """The node serves nobody any more; its process stays, so that nothing starts it again."""
@@ -38,7 +47,7 @@ _ADVICE: Final = {
 _COMMIT: Final = {
     "stop": Verdict.HALT,
     "die": Verdict.DIE,
-    "stop_commit": Verdict.AGAIN,
+    "stop_commit": Verdict.SHUT,
     "ignore": Verdict.AGAIN,
 }
 _DISK: Final = {
@@ -54,6 +63,9 @@ def verdict_on(error: BaseException, commit_policy: str, disk_policy: str) -> Ve
     """What follows from an error that has ended a shard; our own mistakes are started over."""
     if isinstance(error, CommitLogFailed):
         return _COMMIT[commit_policy]
+    if isinstance(error, CorruptCommitLog):
+        # A log that cannot be replayed serves no reads either.
+        return Verdict.DIE if commit_policy == "die" else Verdict.HALT
     if isinstance(error, DiskError | ManifestFailed | SchemaLogFailed | CorruptFile):
         return _DISK[disk_policy]
     return Verdict.AGAIN
@@ -70,8 +82,13 @@ def told(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
-def outlives_damage(disk_policy: str) -> bool:
-    """Whether a shard goes on beside a damaged SSTable, whose reads fail."""
+def outlives_damage(damage: CorruptFile | DiskError, disk_policy: str) -> bool:
+    """Whether a shard goes on beside an SSTable that is damaged or that the disk does not give.
+
+    As in Cassandra, `stop` means errors of the disk, and one damaged file is none.
+    """
+    if isinstance(damage, DiskError):
+        return disk_policy in ("best_effort", "ignore")
     return disk_policy not in ("stop_paranoid", "die")
 
 

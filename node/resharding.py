@@ -111,9 +111,9 @@ class _Resharding:
 
     async def run(self) -> None:
         """Everything until the new directories are whole and durable."""
-        layouts = await self._layouts()
+        layouts, schema_number = await self._layouts()
         for shard, directory in enumerate(self._old):
-            await self._settle(shard, directory, layouts)
+            await self._settle(shard, directory, layouts, schema_number)
         for directory in self._new:
             await self._disk.make_directory(directory)
         await self._split(layouts)
@@ -123,21 +123,23 @@ class _Resharding:
             await self._disk.sync_directory(directory)
         await self._disk.sync_directory(f"{self._directory}/{STAGING}")
 
-    async def _layouts(self) -> list[Layout]:
-        """All tables that the schema has."""
+    async def _layouts(self) -> tuple[list[Layout], int]:
+        """All tables that the schema has, and the number of its last entry."""
         holder = SchemaHolder(Schema(system_keyspaces()))
         follower = SchemaFollower(holder, _NoTables(), _tell_nobody)
         log = await SchemaLog.open(self._disk, f"{self._directory}/schema", self._around.random)
         await follower.obey(log.after(-1))
         await log.close()
-        return [*follower.freeze(), *INTERNAL_LAYOUTS]
+        return [*follower.freeze(), *INTERNAL_LAYOUTS], follower.number
 
-    async def _settle(self, shard: int, directory: str, layouts: list[Layout]) -> None:
+    async def _settle(
+        self, shard: int, directory: str, layouts: list[Layout], schema_number: int
+    ) -> None:
         """Bring all that is in an old shard's log into its SSTables."""
         # One shard at a time has all the memory.
         config = engine_config(replace(self._around.config, shards=1))
         engine = Engine(self._disk, directory, shard, config, random=self._around.random)
-        report = await engine.open(layouts)
+        report = await engine.open(layouts, schema_number)
         await engine.stop(flush=True)
         if report.damaged:
             raise ReshardingFailed(
@@ -276,6 +278,9 @@ async def _report(split: Split) -> None:
 
 class _NoTables:
     """Nobody serves while the schema is read."""
+
+    def note_schema(self, number: int) -> None:
+        """See `schema_service.Tables`."""
 
     def set_layout(self, layout: Layout) -> None:
         """See `schema_service.Tables`."""

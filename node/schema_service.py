@@ -52,6 +52,8 @@ _ERRORS: Final = {
 class Tables(Protocol):
     """What storage offers for tables that come, change and go."""
 
+    def note_schema(self, number: int) -> None: ...
+
     def set_layout(self, layout: Layout) -> None: ...
 
     async def drop_table(self, table_id: bytes) -> None: ...
@@ -74,6 +76,8 @@ class SchemaFollower:
         self._tables = tables
         self._announce = announce
         self._opened: asyncio.Event | None = None
+        self.number = 0
+        """Of the last entry that is obeyed."""
 
     def freeze(self) -> list[Layout]:
         """The layouts to open storage with; entries wait from here on until `serve_tables`."""
@@ -91,7 +95,9 @@ class SchemaFollower:
             await self._opened.wait()
         old = self._holder.current
         new, changes = _schema_after(self._base, old, entries)
+        self.number = max([self.number, *(entry.number for entry in entries)])
         if self._opened is not None:
+            self._tables.note_schema(self.number)
             self._set_layouts(old, new)
         self._holder.replace(new)
         if self._opened is not None:

@@ -51,7 +51,7 @@ from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptData, CorruptFile, DiskError
 from storage.memory_disk import MemoryDisk
-from storage.values import value_class
+from storage.values import replace, value_class
 from storage.volume import Marks
 
 if TYPE_CHECKING:
@@ -119,6 +119,9 @@ class World:
     boot: bytes = b""
     """Another one after the machine has started anew."""
 
+    is_log_shut: bool = False
+    """Whether the commit log failed in the life before, and `stop_commit` wants reads only."""
+
 
 def open_disk(directory: str, io: str) -> DirectDisk | MemoryDisk:
     """The disk that a data directory's name asks for, used as the setting `io` says.
@@ -143,7 +146,7 @@ class Shard:
             world.disk,
             self._directory,
             world.shard,
-            engine_config(config),
+            replace(engine_config(config), is_log_shut=world.is_log_shut),
             division.budget,
             random=world.random,
             listener=self,
@@ -224,7 +227,8 @@ class Shard:
         """Learn the schema, recover what is on disk; when this returns requests can be answered."""
         assert self._replicator is not None, "the schema is opened first"
         await self._replicator.start()
-        report = await self.engine.open([*self._follower.freeze(), *INTERNAL_LAYOUTS])
+        layouts = [*self._follower.freeze(), *INTERNAL_LAYOUTS]
+        report = await self.engine.open(layouts, self._follower.number)
         self._follower.serve_tables()
         self.coordinator.serve()
         self._background.start()
@@ -235,6 +239,10 @@ class Shard:
                 report.sstables,
                 report.replayed,
             )
+        if report.dropped_tables:
+            _log.info("removed what was left of %d dropped tables", report.dropped_tables)
+        for place in report.log_damage:
+            _log.error("damaged: %s; what follows in that file is lost", place)
         for damage in report.damaged:
             self.has_found_damage(damage)
 
@@ -253,7 +261,13 @@ class Shard:
         if 0 < ahead_us <= MARGIN_US:
             await asyncio.sleep(ahead_us / 1e6)
         world.clock.keep_after(ceiling.found_us)
-        await ceiling.begin()
+        try:
+            await ceiling.begin()
+        except DiskError:
+            if not world.is_log_shut:
+                raise
+            self._ceiling = None  # The disk takes nothing any more, and nothing is written.
+            return
 
         def raise_ceiling(timestamp_us: int) -> int:
             try:
@@ -295,10 +309,12 @@ class Shard:
         """Storage can promise nothing any more."""
         self._world.has_failed(error)
 
-    def has_found_damage(self, damage: CorruptFile) -> None:
+    def has_found_damage(self, damage: CorruptFile | DiskError) -> None:
         """A file of storage is damaged: reads of it fail, or the shard stops if it should."""
-        _log.error("damaged: %s; reads that need this place fail", damage)
-        if not outlives_damage(self._world.config.disk_failure_policy):
+        policy = self._world.config.disk_failure_policy
+        what = "reads go on without it" if policy == "best_effort" else "reads that need it fail"
+        _log.error("damaged: %s; %s", damage, what)
+        if not outlives_damage(damage, policy):
             self._world.has_failed(damage)
 
     def tell(self, message: str) -> None:
@@ -513,6 +529,8 @@ def engine_config(config: Config) -> EngineConfig:
             shards=config.shards,
         ),
         row_cache_bytes=division.rows,
+        answers_without_damaged=config.disk_failure_policy == "best_effort",
+        skips_log_damage=config.commit_failure_policy == "ignore",
         hot_keys_max=config.row_cache_keys_to_save // config.shards,
         hot_keys_period_s=round(config.row_cache_save_period_s),
         block_cache_bytes=division.files,

@@ -165,6 +165,7 @@ class _Process:
                 has_failed=self._has_failed,
                 stalls=self._stalls,
                 boot=boot_id(),
+                is_log_shut=seat.is_log_shut,
             )
         )
 

@@ -46,6 +46,8 @@ HALTED = (
     " files. End this process and start it again when the cause is gone"
 )
 
+SHUT = "its commit log has failed; it answers reads and refuses writes until the node starts anew"
+
 _log = logging.getLogger("supervisor")
 
 
@@ -60,6 +62,8 @@ class Seat:
     control: socket.socket
     mesh: dict[int, socket.socket]
     high_mark: HighMark
+    is_log_shut: bool = False
+    """Whether this life only answers reads; see `failure_policy.Verdict.SHUT`."""
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class _Child:
     delay_s: float = RESTART_DELAY_FIRST_S
     is_ready: bool = False
     has_drained: bool = False
+    is_log_shut: bool = False
     received: bytearray = field(default_factory=bytearray)
 
 
@@ -192,11 +197,14 @@ class Supervisor:
         elif word == "failed":
             verdict, _, reason = text.partition(" ")
             _log.error("shard %d: %s", child.shard, reason)
-            self._judge(Verdict(verdict))
+            self._judge(child, Verdict(verdict))
 
-    def _judge(self, verdict: Verdict) -> None:
+    def _judge(self, child: _Child, verdict: Verdict) -> None:
         """A shard's log or disk has failed: the others stop too, if the policy wants that."""
-        if verdict is not Verdict.AGAIN:
+        if verdict is Verdict.SHUT:
+            child.is_log_shut = True
+            _log.critical("shard %d: %s", child.shard, SHUT)
+        if verdict in (Verdict.HALT, Verdict.DIE):
             self._exit_code = EXIT_FAILED
         self._is_halted = self._is_halted or verdict is Verdict.HALT
         self._stopping = self._stopping or verdict is Verdict.DIE
@@ -255,6 +263,7 @@ class Supervisor:
             control,
             ends,
             self._high_mark,
+            child.is_log_shut,
         )
 
     def _reap(self, *, is_starting: bool) -> None:

@@ -22,10 +22,11 @@ from storage.compaction.run import (
     overlapping,
 )
 from storage.compaction.strategies import common_options_of, expired_check_s, strategy_of
-from storage.errors import CompactionRefused, CorruptFile, DiskFull
+from storage.errors import CompactionRefused, CorruptData, DiskError, DiskFull
 from storage.io_queue import IoClass
 from storage.layout import Layout
 from storage.pace import Pace, compaction_share
+from storage.sstable.blame import place_of
 from storage.sstable.output import SSTableOutput
 from storage.sstable.reader import NO_KEY, Fetch, Parsed, SSTable
 from storage.sstable.runs import Scan
@@ -279,7 +280,7 @@ class Compactor:
         """What the table's strategy wants to do."""
         options = table.layout.compaction
         is_enabled = common_options_of(options).is_enabled
-        if table.damage or not is_enabled or table_id in self.limits.disabled:
+        if table.unreadable or not is_enabled or table_id in self.limits.disabled:
             return None
         taken = table.compacting | table.unmergeable
         quiet = self._quiet.get(table_id)
@@ -351,14 +352,23 @@ class Compactor:
             self._store.volume.refuse()
             # Nothing has changed; flushes need what room there is more than we do.
             self._pause_until_s = job.wall_s + DISK_FULL_PAUSE_S
+        except DiskError as error:
+            # That the disk does not give one of the files was told, and is no failure of ours.
+            if error.path not in [file.path for file in job.files]:
+                raise
 
     async def _run(self, job: _Job) -> None:
         table, files = job.table, job.files
         try:
             await self._compact(job)
-        except CorruptFile as damage:
+        except CorruptData as error:
             # It stays as it is for repair to replace, and is not tried again and again.
+            damage = await place_of(error, files, b"", NO_KEY, self._store.load_uncached)
             self._store.quarantine(table, damage)
+            raise damage from error
+        except DiskError as error:
+            # One of the files read, or of those written: only the former are the table's.
+            self._store.quarantine(table, error)
             raise
         finally:
             self._store.volume.free(bytes_needed(job.choice))

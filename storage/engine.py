@@ -12,7 +12,7 @@ all that was applied before it. Memory stays within the limits of `EngineConfig`
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 from storage.block_cache import BlockCache
 from storage.budget import Budget
@@ -22,10 +22,17 @@ from storage.compaction.limits import Limits
 from storage.compactor import CompactionProgress, CompactionRecord, Compactor
 from storage.disk import Disk
 from storage.eager import start
-from storage.errors import CorruptFile, Overloaded, UnknownTable
+from storage.errors import (
+    CorruptData,
+    CorruptFile,
+    DiskError,
+    Overloaded,
+    UnknownTable,
+)
 from storage.fill import NO_HEAD, ReadThrough, sweep
 from storage.io_queue import IoClassStatistics, IoQueue
 from storage.layout import Layout
+from storage.listener import Listener, SilentListener
 from storage.manifest import Manifest
 from storage.memory_read import read_memory
 from storage.memtable import Memtable
@@ -37,6 +44,7 @@ from storage.recovery import RecoveryReport, recover
 from storage.section_read import SectionRead
 from storage.slice import Page, Slice
 from storage.snapshot import SnapshotFile, link_files, restore_files
+from storage.sstable.blame import place_of
 from storage.sstable.bloom import key_hash
 from storage.sstable.lookup import Lookup
 from storage.sstable.reader import SSTable
@@ -98,41 +106,18 @@ class EngineConfig:
     io_bytes_max: int = 8 * MIB
     """What they move together."""
 
+    answers_without_damaged: bool = False
+    """Whether reads go on without files in which damage was found; see `Store`."""
+
+    skips_log_damage: bool = False
+    """Whether a replay goes on behind damage of the log, which is told; else it raises."""
+
+    is_log_shut: bool = False
+    """Nothing is written in this life: all that was acknowledged is read, writes are refused."""
+
     commitlog: CommitLogConfig = field(default_factory=CommitLogConfig)
     marks: Marks = field(default_factory=Marks)
     """When the disk counts as nearly full."""
-
-
-class Listener(Protocol):
-    """Who wants to know what happens in storage."""
-
-    def work_is_due(self) -> None:
-        """`background` has something to do that should not wait for the next look."""
-
-    def has_failed(self, error: BaseException) -> None:
-        """Storage can promise nothing any more; the shard must stop."""
-
-    def has_found_damage(self, damage: CorruptFile) -> None:
-        """A file is damaged; told once for each. Reads that need the damaged place fail."""
-
-    def tell(self, message: str) -> None:
-        """Something happened that an operator should know."""
-
-
-class SilentListener:
-    """Wants to know nothing."""
-
-    def work_is_due(self) -> None:
-        """See `Listener`."""
-
-    def has_failed(self, error: BaseException) -> None:
-        """See `Listener`."""
-
-    def has_found_damage(self, damage: CorruptFile) -> None:
-        """See `Listener`."""
-
-    def tell(self, message: str) -> None:
-        """See `Listener`."""
 
 
 @value_class
@@ -272,12 +257,21 @@ class Engine:
 
     # From start to the first request, and the end.
 
-    async def open(self, layouts: Sequence[Layout]) -> RecoveryReport:
-        """Take the directory, find the tables' files, replay the log; then requests may come."""
+    async def open(
+        self, layouts: Sequence[Layout], schema_number: int | None = None
+    ) -> RecoveryReport:
+        """Take the directory, find the tables' files, replay the log; then requests may come.
+
+        With the number of the last schema entry that the layouts obey, what is left of tables that
+        are not among them is removed.
+        """
         await self._store.disk.make_directory(f"{self._directory}/commitlog")
         self._lock = await self._store.disk.lock(self._directory)
+        self._store.obey(self._config)
+        if self._store.is_shut:
+            self._volume.shut()
         self._volume.look()
-        report = await recover(self._store, self._tables, layouts)
+        report = await recover(self._store, self._tables, layouts, schema_number)
         self._charge_files()
         return report
 
@@ -287,11 +281,12 @@ class Engine:
         self._upkeep.stop()
         self._compactor.stop()
         self._warmth.stop()
-        if flush and self._log.failure is None:
+        is_writable = self._log.failure is None and not self._store.is_shut
+        if flush and is_writable:
             await self.flush()
         await self._upkeep.wait()
         await self._compactor.wait()
-        await self._warmth.wait(saves=self._log.failure is None)
+        await self._warmth.wait(saves=is_writable)
         await self._log.close()
         await self._store.close(self._tables.values())
         for table in self._tables.values():
@@ -344,8 +339,8 @@ class Engine:
         table = self._tables.get(wanted.table_id)
         if table is None:
             raise UnknownTable(wanted.table_id)
-        if table.damage is not None:
-            raise table.damage
+        if table.unreadable:
+            self._refuse_unreadable(table, wanted)
         key = wanted.key
         if not isinstance(key, bytes):
             return start(self._read_range(table, wanted, wall_s))
@@ -363,12 +358,27 @@ class Engine:
         elif rows is not None:
             return start(self._read_through(table, rows, wanted, key, wall_s))
         search = self._search(table, wanted, key, wall_s, sstables)
-        if search is not None and search.step() is None:
-            page = search.page(steps)
-            if page is not None:
-                return page
-            search = None
+        try:
+            if search is not None and search.step() is None:
+                page = search.page(steps)
+                if page is not None:
+                    return page
+                search = None
+        except CorruptData as error:
+            return self._blame(table, sstables, error, key)
         return start(self._read_partition(table, wanted, key, wall_s, sstables, search))
+
+    def _refuse_unreadable(self, table: Table, wanted: Slice) -> None:
+        """Raise the reason if the slice wants keys of a file which is not read."""
+        if self._store.answers_without_damaged:
+            return
+        key = wanted.key
+        if isinstance(key, bytes):
+            damage = table.damage_at(key)
+        else:
+            damage = table.damage_within(*key_bounds(wanted))
+        if damage is not None:
+            raise damage
 
     def _search(
         self, table: Table, wanted: Slice, key: bytes, wall_s: int, sstables: Sequence[SSTable]
@@ -405,12 +415,14 @@ class Engine:
 
     async def sync(self) -> None:
         """Wait until all that was applied so far is durable, in every mode of the commit log."""
+        self._refuse_if_shut()
         await self._log.sync_appended()
 
     def tick(self, now: float) -> None:
         """Let time pass for the commit log; raises `CommitLogFailed`."""
         self._volume.look()
-        self._log.tick(now)
+        if not self._store.is_shut:
+            self._log.tick(now)
 
     def background(self, wall_s: int) -> list[Coroutine[Any, Any, None]]:
         """The work that is due: each coroutine must be run, and claims its work until it ends."""
@@ -418,7 +430,7 @@ class Engine:
         self._work_is_signalled = False
         self._charge_files()
         has_failed = self._log.failure is not None or self._store.manifest.failure is not None
-        if self._is_stopping or has_failed:
+        if self._is_stopping or has_failed or self._store.is_shut:
             return []
         jobs = self._upkeep.due(self._wall_s, self._flush_at)
         if self._rows.has_dead:
@@ -436,18 +448,29 @@ class Engine:
         else:
             self._tables[layout.table_id] = self._store.new_table(layout)
 
+    def note_schema(self, number: int) -> None:
+        """From now on, tables are those of the schema after so many entries."""
+        manifest = self._store.manifest
+        manifest.schema_number = max(manifest.schema_number, number)
+
     async def drop_table(self, table_id: bytes) -> None:
         """Forget a table and remove its files; a table that is not there is dropped already."""
         table = self._tables.pop(table_id, None)
-        if table is not None:
+        if table is None:
+            return
+        if self._store.is_shut:
+            await self._store.close([table])  # The next start finds and removes its files.
+        else:
             await self._upkeep.drop(table)
 
     async def truncate(self, table_id: bytes) -> None:
         """Remove all that was applied to a table so far; it does not come back after a crash."""
+        self._refuse_if_shut()
         await self._upkeep.truncate(self._get_table(table_id))
 
     async def link_files(self, table_id: bytes, directory: str) -> list[SnapshotFile]:
         """Give every file of a table, memory flushed, one more name in a directory; see there."""
+        self._refuse_if_shut()
         table = self._get_table(table_id)
         await self._upkeep.flush(table)
         return await link_files(self._store, table, directory)
@@ -456,11 +479,13 @@ class Engine:
         self, table_id: bytes, directory: str, files: Sequence[SnapshotFile]
     ) -> None:
         """Let a table hold what `link_files` left in the directory, instead of all it holds."""
+        self._refuse_if_shut()
         table = self._get_table(table_id)
         await restore_files(self._store, self._upkeep, table, directory, files)
 
     async def flush(self, table_id: bytes | None = None) -> None:
         """Write what is in memory now, of one table or of all, to files."""
+        self._refuse_if_shut()
         tables = list(self._tables.values()) if table_id is None else [self._get_table(table_id)]
         for table in tables:
             await self._upkeep.flush(table)
@@ -479,6 +504,7 @@ class Engine:
         With `forced` keys, only files that may have them, whose tombstones go however young they
         are; with `is_grouped`, only files that overlap go together. Raises CompactionRefused.
         """
+        self._refuse_if_shut()
         self._store.wall_s = self._wall_s = max(self._wall_s, wall_s)
         table = self._get_table(table_id)
         if is_grouped:
@@ -559,6 +585,10 @@ class Engine:
             "memory is charged exactly"
         )
 
+    def _refuse_if_shut(self) -> None:
+        if self._store.is_shut:
+            raise self._volume.refusal()
+
     def _get_table(self, table_id: bytes) -> Table:
         table = self._tables.get(table_id)
         if table is None:
@@ -631,9 +661,8 @@ class Engine:
             return await read_partition(
                 wanted, key, wall_s, table.existing, memtables, users, wants_static, load
             )
-        except CorruptFile as damage:
-            self._store.quarantine(table, damage)
-            raise
+        except (CorruptData, DiskError) as error:
+            raise await self._blamed(table, users, error, key, key + b"\0") from error
         finally:
             _release(memtables)
             self._reads.leave(size)
@@ -660,9 +689,8 @@ class Engine:
             page = await read_partition(
                 wanted, key, wall_s, table.existing, memtables, (), has_static, load, run
             )
-        except CorruptFile as damage:
-            self._store.quarantine(table, damage)
-            raise
+        except (CorruptData, DiskError) as error:
+            raise await self._blamed(table, users, error, key, key + b"\0") from error
         finally:
             _release(memtables)
             self._reads.leave(size)
@@ -706,13 +734,35 @@ class Engine:
         try:
             load = self._store.load_uncached if wanted.bypass_cache else self._store.load_cached
             return await read_range(wanted, wall_s, table.existing, memtables, users, load)
-        except CorruptFile as damage:
-            self._store.quarantine(table, damage)
-            raise
+        except (CorruptData, DiskError) as error:
+            raise await self._blamed(table, users, error, *key_bounds(wanted)) from error
         finally:
             _release(memtables)
             self._reads.leave(size)
             await self._store.release(users)
+
+    async def _blame(
+        self, table: Table, sstables: Sequence[SSTable], error: CorruptData, key: bytes
+    ) -> Page:
+        users = [sstable.acquire() for sstable in sstables]
+        try:
+            raise await self._blamed(table, users, error, key, key + b"\0") from error
+        finally:
+            await self._store.release(users)
+
+    async def _blamed(
+        self,
+        table: Table,
+        users: Sequence[SSTable],
+        error: CorruptData | DiskError,
+        start: bytes,
+        end: bytes,
+    ) -> CorruptFile | DiskError:
+        """The error of a read, with its place if it has none, after its file was put aside."""
+        if isinstance(error, CorruptData):
+            error = await place_of(error, users, start, end, self._store.load_uncached)
+        self._store.quarantine(table, error)
+        return error
 
 
 def _acquire(table: Table) -> list[Memtable]:

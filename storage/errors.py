@@ -36,6 +36,10 @@ class DiskNearlyFull(Overloaded):
     """Writes are refused before the disk is full, so that what was accepted finds its place."""
 
 
+class LogShut(Overloaded):
+    """The commit log has failed in an earlier life, and this one only answers reads."""
+
+
 class DiskError(StorageError):
     """The file layer refused a call; `errno` is the system's number for the reason."""
 
@@ -133,6 +137,18 @@ class CorruptCommitLog(CorruptFile):
 
 class CorruptManifest(CorruptFile):
     """The list of live SSTables cannot be trusted."""
+
+
+class SchemaIncomplete(StorageError):
+    """The schema does not go as far as the one under which files were written: it lost entries."""
+
+    is_definite = True
+
+    def __init__(self, path: str, obeyed: int, known: int) -> None:
+        super().__init__(
+            f"{path} was written under entry {obeyed} of the schema log, which now ends with entry"
+            f" {known}: put back the directory `schema` that belongs to these data"
+        )
 
 
 class CommitLogFailed(StorageError):

@@ -20,12 +20,23 @@ NAME = "manifest"
 NEW_NAME = "manifest.new"
 
 _MAGIC = b"PYTHIAMF"
-_VERSION = 1
-_HEAD = struct.Struct(">8sHQQI")
+_VERSION = 2
+_MARK = struct.Struct(">8sH")
+_HEADS = {1: struct.Struct(">QQI"), 2: struct.Struct(">QQQI")}
 _TABLE = struct.Struct(f">{TABLE_ID_BYTES}sQ")
 _COUNT = struct.Struct(">I")
-_SSTABLE = struct.Struct(f">{TABLE_ID_BYTES}sQQB")
+KEY_HEAD_BYTES = 8
+_SSTABLES = {
+    1: struct.Struct(f">{TABLE_ID_BYTES}sQQB"),
+    2: struct.Struct(f">{TABLE_ID_BYTES}sQQB{KEY_HEAD_BYTES}s{KEY_HEAD_BYTES}s"),
+}
 _CHECKSUM = struct.Struct(">I")
+LOWEST, HIGHEST = b"\0" * KEY_HEAD_BYTES, b"\xff" * KEY_HEAD_BYTES
+
+
+def key_head(key: bytes) -> bytes:
+    """The first bytes of a key: its token. Heads are ordered as keys are, if not as finely."""
+    return key[:KEY_HEAD_BYTES].ljust(KEY_HEAD_BYTES, b"\0")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,6 +51,12 @@ class LiveSSTable:
     level: int = 0
     """What compaction wants to remember of it."""
 
+    first: bytes = LOWEST
+    """`key_head` of the lowest key; with the other bound, known though the file cannot be read."""
+
+    last: bytes = HIGHEST
+    """`key_head` of the highest key."""
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestState:
@@ -53,6 +70,12 @@ class ManifestState:
     sstables: tuple[LiveSSTable, ...] = ()
     """Sorted by table and number."""
 
+    schema_number: int = 0
+    """The schema entry that was obeyed when this was written; 0 is unknown.
+
+    A schema log that goes at least so far says of each table here whether it still is one.
+    """
+
 
 class Manifest:
     """The manifest of one shard's directory."""
@@ -65,6 +88,7 @@ class Manifest:
         "_on_failure",
         "_points",
         "failure",
+        "schema_number",
         "state",
     )
 
@@ -84,6 +108,8 @@ class Manifest:
         self.state = ManifestState()
         """What is durable."""
         self.failure: ManifestFailed | None = None
+        self.schema_number = 0
+        """The schema entry that this shard obeys; the next change notes it."""
 
     async def load(self) -> bool:
         """Read the manifest and say whether there was one; raises `CorruptManifest`.
@@ -93,7 +119,8 @@ class Manifest:
         """
         names = await self._disk.list(self._directory)
         if NEW_NAME in names:
-            await self._disk.remove(self._path(NEW_NAME))
+            with contextlib.suppress(DiskError):  # The next change removes it too.
+                await self._disk.remove(self._path(NEW_NAME))
         if NAME not in names:
             return False
         path = self._path(NAME)
@@ -107,6 +134,7 @@ class Manifest:
         except CorruptData as problem:
             raise CorruptManifest(path, 0, str(problem)) from problem
         self._next_number = self.state.next_number
+        self.schema_number = self.state.schema_number
         return True
 
     def take_number(self) -> int:
@@ -184,6 +212,7 @@ class Manifest:
             sstables=tuple(
                 sorted(live for live in (*kept, *added) if live.table_id not in forgotten)
             ),
+            schema_number=max(old.schema_number, self.schema_number),
         )
 
     async def _write(self, data: bytes) -> None:
@@ -218,32 +247,42 @@ class Manifest:
 
 def encode_state(state: ManifestState) -> bytes:
     """Give the bytes of a manifest."""
-    head = _HEAD.pack(_MAGIC, _VERSION, state.generation, state.next_number, len(state.flushed))
-    tables = b"".join(_TABLE.pack(table, state.flushed[table]) for table in sorted(state.flushed))
-    sstables = b"".join(
-        _SSTABLE.pack(live.table_id, live.number, live.size, live.level) for live in state.sstables
+    head = _HEADS[_VERSION].pack(
+        state.generation, state.next_number, state.schema_number, len(state.flushed)
     )
-    body = head + tables + _COUNT.pack(len(state.sstables)) + sstables
+    tables = b"".join(_TABLE.pack(table, state.flushed[table]) for table in sorted(state.flushed))
+    pack = _SSTABLES[_VERSION].pack
+    sstables = b"".join(
+        pack(live.table_id, live.number, live.size, live.level, live.first, live.last)
+        for live in state.sstables
+    )
+    mark = _MARK.pack(_MAGIC, _VERSION)
+    body = mark + head + tables + _COUNT.pack(len(state.sstables)) + sstables
     return body + _CHECKSUM.pack(crc32c(body))
 
 
 def decode_state(data: bytes) -> ManifestState:
-    """Read the bytes of a manifest; raises `CorruptData`."""
+    """Read the bytes of a manifest of this or an earlier version; raises `CorruptData`."""
     body = data[: -_CHECKSUM.size]
-    if len(body) < _HEAD.size or data[len(body) :] != _CHECKSUM.pack(crc32c(body)):
+    if len(body) < _MARK.size or data[len(body) :] != _CHECKSUM.pack(crc32c(body)):
         raise CorruptData("the checksum is wrong")
-    magic, version, generation, next_number, tables = _HEAD.unpack_from(body)
-    if magic != _MAGIC or version != _VERSION:
-        raise CorruptData(f"not a manifest of version {_VERSION}")
-    at = _HEAD.size + tables * _TABLE.size
+    magic, version = _MARK.unpack_from(body)
+    if magic != _MAGIC or version not in _HEADS:
+        raise CorruptData(f"not a manifest of a version up to {_VERSION}")
+    head, sstable = _HEADS[version], _SSTABLES[version]
+    begin = _MARK.size + head.size
+    if begin > len(body):
+        raise CorruptData("the head leads beyond the end")
+    generation, next_number, *schema_number, tables = head.unpack_from(body, _MARK.size)
+    at = begin + tables * _TABLE.size
     if at + _COUNT.size > len(body):
         raise CorruptData("the tables lead beyond the end")
     (sstables,) = _COUNT.unpack_from(body, at)
-    if at + _COUNT.size + sstables * _SSTABLE.size != len(body):
+    if at + _COUNT.size + sstables * sstable.size != len(body):
         raise CorruptData("the SSTables do not end at the end")
-    flushed = dict(_TABLE.iter_unpack(body[_HEAD.size : at]))
-    rows = _SSTABLE.iter_unpack(body[at + _COUNT.size :])
+    flushed = dict(_TABLE.iter_unpack(body[begin:at]))
+    rows = sstable.iter_unpack(body[at + _COUNT.size :])
     live = tuple(LiveSSTable(*row) for row in rows)
     if list(live) != sorted(set(live)) or len(flushed) != tables:
         raise CorruptData("tables or SSTables are out of order")
-    return ManifestState(generation, next_number, flushed, live)
+    return ManifestState(generation, next_number, flushed, live, *schema_number)

@@ -47,10 +47,10 @@ class SnapshotFile:
 async def link_files(store: Store, table: Table, directory: str) -> list[SnapshotFile]:
     """Link the files which the table has now; without any, the directory is not made.
 
-    Raises `CorruptFile` if the table has a file that cannot be opened: it would be missing.
+    Raises the reason if the table has a file that cannot be read: it would be missing.
     """
-    if table.damage is not None:
-        raise table.damage
+    for unreadable in table.unreadable:
+        raise unreadable.damage
     files = [file.acquire() for file in table.sstables]
     try:
         if files:

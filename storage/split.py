@@ -22,7 +22,7 @@ from storage.compaction.run import SortedRun
 from storage.disk import Disk
 from storage.io_queue import IoClass, IoQueue
 from storage.layout import Layout
-from storage.manifest import LiveSSTable, Manifest
+from storage.manifest import LiveSSTable, Manifest, key_head
 from storage.merge import Chunk, CompactionMerge, Head
 from storage.pace import Pace
 from storage.points import NO_POINTS, Points
@@ -73,6 +73,8 @@ class Split:
         tables = {layout.table_id for layout in layouts}
         for _, manifest in self._sources:
             await manifest.load()
+            for target in self._targets:
+                target.obeys(manifest.state.schema_number)
             live = [file for file in manifest.state.sstables if file.table_id in tables]
             self.total_bytes += sum(file.size for file in live)
             self.files += len(live)
@@ -236,6 +238,10 @@ class _Target:
         self._has_directory: set[bytes] = set()
         self.tables = f"{directory}/{TABLES_DIRECTORY}"
 
+    def obeys(self, schema_number: int) -> None:
+        """What comes here was written under this entry of the schema log, or an earlier one."""
+        self._manifest.schema_number = max(self._manifest.schema_number, schema_number)
+
     async def create(self, layout: Layout, partitions_expected: int) -> SSTableOutput:
         """Begin a file of a table."""
         directory = table_directory(self.tables, layout)
@@ -258,7 +264,14 @@ class _Target:
         """Keep durable files for the manifest."""
         for file in written:
             self._files.append(
-                LiveSSTable(layout.table_id, file.generation, file.file_bytes, level)
+                LiveSSTable(
+                    layout.table_id,
+                    file.generation,
+                    file.file_bytes,
+                    level,
+                    key_head(file.statistics.first_key),
+                    key_head(file.statistics.last_key),
+                )
             )
             await _let_go(file)
 

@@ -1,25 +1,27 @@
 """What the tables of a shard share: disk and turns at it, log, manifest, cached blocks, memory."""
 
+import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from storage.block_cache import BlockCache
 from storage.cache import RowCache
 from storage.commitlog import CommitLog
 from storage.disk import Disk
-from storage.errors import CorruptFile, DiskError
+from storage.errors import CorruptFile, DiskError, DiskFull, TooManyOpenFiles
 from storage.group import encode_group
 from storage.io_queue import IoClass, IoQueue
 from storage.layout import Layout
-from storage.manifest import LiveSSTable, Manifest
+from storage.manifest import LiveSSTable, Manifest, key_head
 from storage.memtable import Memtable
 from storage.mutation import Mutation
 from storage.pace import Hours, Pace
 from storage.points import Points
 from storage.sstable.output import SSTableOutput, Turns
 from storage.sstable.reader import Fetch, Parsed, SSTable
-from storage.table import Table
+from storage.table import Table, Unreadable
 from storage.volume import Volume
 
 IDENTITY_BYTES = 16
@@ -35,6 +37,19 @@ class Memory:
     used: int = 0
 
 
+class Policies(Protocol):
+    """What is to be done about damage; `EngineConfig` says what each means."""
+
+    @property
+    def answers_without_damaged(self) -> bool: ...
+
+    @property
+    def skips_log_damage(self) -> bool: ...
+
+    @property
+    def is_log_shut(self) -> bool: ...
+
+
 def table_directory(tables: str, layout: Layout) -> str:
     """Where the files of a table lie."""
     return f"{tables}/{layout.name}-{layout.table_id.hex()}"
@@ -46,16 +61,19 @@ class Store:
     __slots__ = (
         "_has_found_damage",
         "_random",
+        "answers_without_damaged",
         "cache",
         "directory",
         "disk",
         "hours",
         "io",
+        "is_shut",
         "log",
         "manifest",
         "memory",
         "points",
         "row_cache",
+        "skips_log_damage",
         "volume",
         "wall_s",
     )
@@ -72,7 +90,7 @@ class Store:
         volume: Volume,
         random: Random,
         points: Points,
-        has_found_damage: Callable[[CorruptFile], None],
+        has_found_damage: Callable[[CorruptFile | DiskError], None],
         row_cache: RowCache | None = None,
         now: Callable[[], float] | None = None,
     ) -> None:
@@ -90,8 +108,23 @@ class Store:
         """Times the slices of background work; without it, they are not divided by shares."""
         self._random = random
         self._has_found_damage = has_found_damage
+        self.answers_without_damaged = False
+        """Whether reads go on without the files in which damage was found: obsolete rows may come.
+
+        Otherwise those that need a damaged place fail.
+        """
+        self.skips_log_damage = False
+        """Whether a replay goes on behind damage; else it ends the start."""
+        self.is_shut = False
+        """Whether nothing is written in this life, as there is no log."""
         self.wall_s = 0
         """The second of which `background` was told last."""
+
+    def obey(self, policies: Policies) -> None:
+        """Take over what is to be done about damage."""
+        self.answers_without_damaged = policies.answers_without_damaged
+        self.skips_log_damage = policies.skips_log_damage
+        self.is_shut = policies.is_log_shut
 
     def new_table(self, layout: Layout) -> Table:
         """A table without anything in it."""
@@ -166,6 +199,18 @@ class Store:
             self.cache.forget(table)
         await self.release(tables)
 
+    async def forget_unreadable(self, files: Iterable[Unreadable]) -> None:
+        """The manifest does not name these files any more; what cannot be removed now goes later.
+
+        The next start removes what is left.
+        """
+        for gone in files:
+            with contextlib.suppress(DiskError):
+                if gone.file is not None:
+                    await self.retire([gone.file])
+                else:
+                    await self.disk.remove(gone.damage.path)
+
     async def remove_directory(self, table: Table) -> None:
         """Remove a dropped table's directory; if files in it are still read, leave it."""
         try:
@@ -174,32 +219,48 @@ class Store:
         except DiskError:
             return
 
-    def quarantine(self, table: Table, damage: CorruptFile) -> None:
-        """Keep a damaged file out of compactions, and say so once.
+    def quarantine(self, table: Table, damage: CorruptFile | DiskError) -> bool:
+        """Keep a file that is damaged, or that the disk does not give, out of compactions.
 
-        It stays part of its table: without it, reads would miss its rows or bring back what its
-        tombstones cover. So reads of the damaged place fail, and all others are right.
+        Says so once, and gives whether it is a file of the table. It stays part of its table:
+        without it, reads would miss its rows or bring back what its tombstones cover. So reads of
+        the damaged place fail, and all others are right; unless the policy wants answers without.
         """
-        damaged = {file.generation for file in table.sstables if file.path == damage.path}
-        if damaged - table.unmergeable:
-            table.unmergeable |= damaged
+        if isinstance(damage, DiskFull | TooManyOpenFiles):
+            return False  # That says nothing of the file.
+        damaged = [file for file in table.sstables if file.path == damage.path]
+        new = {file.generation for file in damaged} - table.unmergeable
+        table.unmergeable |= new
+        for file in damaged:
+            # What a compaction merges is its own until it ends.
+            if self.answers_without_damaged and file.generation not in table.compacting:
+                table.set_aside(file, self.live(table, file), damage)
+                self.cache.forget(file)
+        if new:
             self._has_found_damage(damage)
+        return bool(damaged)
 
     def charge(self, memtables: Iterable[Memtable], sign: int) -> None:
         """Count the bytes of memtables which come (1) or go (-1)."""
         self.memory.used += sign * sum(memtable.memory_bytes for memtable in memtables)
 
     async def record(
-        self, table: Table, added: Sequence[SSTable], removed: Sequence[SSTable], flushed: int = 0
+        self,
+        table: Table,
+        added: Sequence[SSTable],
+        removed: Sequence[SSTable],
+        flushed: int = 0,
+        lost: Sequence[Unreadable] = (),
     ) -> None:
         """Tell the manifest durably which files come and go, and up to where the log is flushed.
 
         New files that it surely did not take are removed.
         """
+        gone = [file.generation for file in removed] + [file.live.number for file in lost]
         try:
             await self.manifest.change(
                 add=[self.live(table, file) for file in added],
-                remove=[file.generation for file in removed],
+                remove=gone,
                 flushed={table.layout.table_id: flushed} if flushed else None,
             )
         except DiskError:
@@ -208,7 +269,15 @@ class Store:
 
     def live(self, table: Table, file: SSTable) -> LiveSSTable:
         """What the manifest says of a file."""
-        return LiveSSTable(table.layout.table_id, file.generation, file.file_bytes, file.level)
+        facts = file.statistics
+        return LiveSSTable(
+            table.layout.table_id,
+            file.generation,
+            file.file_bytes,
+            file.level,
+            key_head(facts.first_key),
+            key_head(facts.last_key),
+        )
 
     def append_all(self, mutations: Sequence[Mutation]) -> int:
         """Log several mutations as one record, and give its position."""
@@ -223,4 +292,5 @@ class Store:
         """Close all files."""
         for table in tables:
             await self.release(table.sstables)
-            table.sstables = ()
+            await self.release(file.file for file in table.unreadable if file.file is not None)
+            table.sstables, table.unreadable = (), ()

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from storage.cache import RowCache, TableCache
-from storage.errors import CorruptFile
+from storage.errors import CorruptFile, DiskError
 from storage.layout import Layout
+from storage.manifest import LiveSSTable, key_head
 from storage.memtable import Memtable
 from storage.mutation import Mutation
 from storage.row import ColumnSet
@@ -19,7 +20,7 @@ from storage.slice import Slice
 from storage.sstable.bloom import key_hash
 from storage.sstable.reader import SSTable
 
-MAX_TIMESTAMP = 2**63 - 1
+MIN_TIMESTAMP, MAX_TIMESTAMP = -(2**63), 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,13 +32,30 @@ class Frozen:
     """Nothing of the table that was logged at or before this position is in a later memtable."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Unreadable:
+    """A file of the table that is not read: what it holds of its keys is not known."""
+
+    live: LiveSSTable
+    damage: CorruptFile | DiskError
+    file: SSTable | None = None
+    """The open file, if it was put aside while it was read; None if it could not be opened."""
+
+    def may_contain(self, key: bytes) -> bool:
+        """Whether the partition of `key` could be in the file."""
+        return self.live.first <= key_head(key) <= self.live.last
+
+    def may_overlap(self, start: bytes, end: bytes) -> bool:
+        """Whether keys in [start, end) could be in the file."""
+        return self.live.first <= key_head(end) and key_head(start) <= self.live.last
+
+
 class Table:
     """The state; the engine and `storage.upkeep` act on it."""
 
     __slots__ = (
         "change",
         "compacting",
-        "damage",
         "directory",
         "epoch",
         "existing",
@@ -51,6 +69,7 @@ class Table:
         "rows",
         "sstables",
         "unmergeable",
+        "unreadable",
     )
 
     def __init__(self, layout: Layout, directory: str, row_cache: RowCache | None = None) -> None:
@@ -72,8 +91,8 @@ class Table:
         """Grows when all data go: what was begun before must not add files afterwards."""
         self.first_write_s = 0
         """When the active memtable was first seen with something in it; 0 is not yet."""
-        self.damage: CorruptFile | None = None
-        """A file that could not be opened; reads fail with it rather than miss its rows."""
+        self.unreadable: tuple[Unreadable, ...] = ()
+        """Files that the manifest names and `sstables` lacks; reads of their keys fail."""
         self.is_dropped = False
         self.set_layout(layout)
 
@@ -133,7 +152,6 @@ class Table:
         memtables, sstables = self.memtables(), self.sstables
         self.flushing = []
         self.sstables = ()
-        self.damage = None
         self.epoch += 1
         self.forget_rows()
         self.take_memtable()
@@ -187,6 +205,26 @@ class Table:
             sorted([*kept, *added], key=lambda table: table.generation, reverse=True)
         )
 
+    def damage_within(self, start: bytes, end: bytes) -> CorruptFile | DiskError | None:
+        """Why not all is known of the keys in [start, end); None if all is."""
+        for file in self.unreadable:
+            if file.may_overlap(start, end):
+                return file.damage
+        return None
+
+    def damage_at(self, key: bytes) -> CorruptFile | DiskError | None:
+        """Why not all is known of a partition; None if all is."""
+        for file in self.unreadable:
+            if file.may_contain(key):
+                return file.damage
+        return None
+
+    def set_aside(self, file: SSTable, live: LiveSSTable, damage: CorruptFile | DiskError) -> None:
+        """Go on as if one of the files had nothing; the manifest still names it."""
+        self.sstables = tuple(other for other in self.sstables if other is not file)
+        self.unreadable += (Unreadable(live, damage, file),)
+        self.forget_rows()
+
     def purgeable_before(self, merged: Sequence[SSTable]) -> Callable[[bytes], int]:
         """For a merge of these files: the lowest timestamp which other sources have for a key.
 
@@ -194,6 +232,8 @@ class Table:
         """
 
         def lowest(key: bytes) -> int:
+            if self.damage_at(key) is not None:
+                return MIN_TIMESTAMP
             hashed = key_hash(key)
             bound = MAX_TIMESTAMP
             for table in self.sstables:

@@ -23,7 +23,7 @@ from storage.memtable import Memtable
 from storage.pace import Pace
 from storage.sstable.reader import SSTable
 from storage.store import Store
-from storage.table import Table
+from storage.table import Table, Unreadable
 
 DISSOLVED_AT_ONCE: Final = 128
 """Entries of a memtable that are freed between two looks at the pace."""
@@ -42,6 +42,9 @@ class _Doomed:
 
     memtables: Sequence[Memtable] = ()
     """What its memory was."""
+
+    lost: tuple[Unreadable, ...] = ()
+    """What is to be removed of files that could not be read."""
 
 
 class Upkeep:
@@ -189,22 +192,23 @@ class Upkeep:
         """
         store = self._store
         position = store.log.position - 1
-        damage = table.damage
+        lost = table.unreadable
         gone, before = table.empty()
         store.charge(gone, -1)
         try:
             await store.log.sync_for(position)
-            await store.record(table, files, before, position)
+            await store.record(table, files, before, position, lost)
         except DiskError:
             table.put_back(gone, before, position)
-            table.damage = damage
             store.charge(gone, 1)
             raise
+        table.unreadable = tuple(file for file in table.unreadable if file not in lost)
         store.points.reach("truncate.recorded")
         table.replace_sstables((), files)
         table.forget_rows()
         store.log.mark_flushed(table.layout.table_id, position)
         await store.retire([file for file in before if file not in files])
+        await store.forget_unreadable(lost)
         store.points.reach("truncate.done")
         await self._dissolve(gone, flush_pace(store))
 
@@ -235,12 +239,14 @@ class Upkeep:
                 doomed.position = store.log.position - 1
                 doomed.memtables, doomed.files = table.empty()
                 store.charge(doomed.memtables, -1)
+                doomed.lost, table.unreadable = table.unreadable, ()
             await store.manifest.change(forget=[table.layout.table_id])
             store.points.reach("drop.recorded")
         store.log.mark_flushed(table.layout.table_id, doomed.position)
         while doomed.files:
             file, doomed.files = doomed.files[0], doomed.files[1:]
             await store.retire([file])
+        await store.forget_unreadable(doomed.lost)
         await self._dissolve(doomed.memtables, flush_pace(store))
         await store.remove_directory(table)
         store.points.reach("drop.done")

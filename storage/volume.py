@@ -8,7 +8,7 @@ its files may take before it begins, and leaves what flushes need.
 from collections.abc import Callable
 
 from storage.disk import Disk, Space
-from storage.errors import DiskError, DiskNearlyFull
+from storage.errors import DiskError, DiskNearlyFull, LogShut
 from storage.values import value_class
 
 Tell = Callable[[str], None]
@@ -47,7 +47,16 @@ class Marks:
 class Volume:
     """The free space as of the last look, and what is reserved of it."""
 
-    __slots__ = ("_directory", "_disk", "_marks", "is_refusing", "reserved_bytes", "space", "tell")
+    __slots__ = (
+        "_directory",
+        "_disk",
+        "_is_shut",
+        "_marks",
+        "is_refusing",
+        "reserved_bytes",
+        "space",
+        "tell",
+    )
 
     def __init__(self, disk: Disk, directory: str, marks: Marks, tell: Tell) -> None:
         self._disk = disk
@@ -58,6 +67,7 @@ class Volume:
         self.reserved_bytes = 0
         self.is_refusing = False
         """Whether clients may not write now."""
+        self._is_shut = False
 
     def look(self) -> None:
         """See how much is free, and refuse or accept writes from now on."""
@@ -65,6 +75,8 @@ class Volume:
             self.space = space = self._disk.space(self._directory)
         except DiskError:
             return  # A disk that does not answer is not full; others will say what it is.
+        if self._is_shut:
+            return
         if not self.is_refusing and space.free_bytes < self._marks.high(space):
             self.refuse()
         elif self.is_refusing and space.free_bytes >= self._marks.low(space):
@@ -77,8 +89,14 @@ class Volume:
             self.is_refusing = True
             self.tell(f"{self._state()}: writes are refused, reads go on")
 
-    def refusal(self) -> DiskNearlyFull:
+    def shut(self) -> None:
+        """Refuse writes whatever the disk has room for: there is no log."""
+        self.is_refusing = self._is_shut = True
+
+    def refusal(self) -> DiskNearlyFull | LogShut:
         """What to answer to a write that is refused."""
+        if self._is_shut:
+            return LogShut("the commit log has failed; only reads are served until a new start")
         return DiskNearlyFull(f"{self._state()}; writes are refused until there is room again")
 
     def fits(self, size: int) -> bool:

@@ -149,7 +149,7 @@ class Warmth:
 
     async def _read_or_tell(self, wanted: HotKey) -> None:
         table = self._tables.get(wanted.table_id)
-        if table is None or table.rows is None or table.damage is not None:
+        if table is None or table.rows is None or table.unreadable:
             return
         try:
             await self._read(table, wanted)

@@ -146,6 +146,8 @@ class SimulatedDisk:
                 else:
                     survivors[id(inode)] = _copy(inode)
             found._names[name] = survivors[id(inode)]
+            # That a directory was removed is not durable before what was in it is gone.
+            found._directories.add(dirname(name))
         # After a killed process the names are in the kernel; that they are also on the disk is
         # one of the possible worlds, and the one in which what follows is about the new process.
         found._durable_names = dict(found._names)

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -397,19 +397,87 @@ def test_a_damaged_file_fails_the_reads_that_need_it_and_no_others() -> None:
     run(test())
 
 
-def test_a_file_that_cannot_be_opened_fails_the_reads_of_its_table() -> None:
+def range_of(engine: Engine, first: int, end: int) -> Awaitable[Page] | Page:
+    return engine.read(Slice(TABLE_ID, key=(key_of(first), key_of(end))), 0)
+
+
+async def two_files(harm: Callable[[SimulatedDisk, str], None]) -> tuple[SimulatedDisk, str]:
+    """A disk with keys 3 and 5 in a file that was harmed, and keys 1, 4 and 7 in another."""
+    disk = SimulatedDisk(Random(0))
+    engine = await opened(disk)
+    engine.apply(put(3, b"c", 1))
+    engine.apply(put(5, b"c", 1))
+    await engine.flush()
+    for key in (1, 4, 7):
+        engine.apply(put(key, b"c", 1))
+    await engine.stop()
+    path = min(path for path in disk.paths() if path.endswith(".sst"))
+    harm(disk, path)
+    return disk, path
+
+
+def flip_footer(disk: SimulatedDisk, path: str) -> None:
+    disk.flip_bit(path, 8 * (len(disk.content(path)) - 1))
+
+
+@pytest.mark.parametrize("is_missing", [False, True])
+def test_a_file_that_cannot_be_opened_fails_the_reads_of_its_keys_and_no_others(
+    is_missing: bool,
+) -> None:
     async def test() -> None:
-        disk = SimulatedDisk(Random(0))
-        engine = await opened(disk)
-        engine.apply(put(1, b"c", 1))
-        await engine.stop()
-        (path,) = [path for path in disk.paths() if path.endswith(".sst")]
-        disk.flip_bit(path, 8 * (len(disk.content(path)) - 1))
+        disk, path = await two_files(lambda *_: None if is_missing else flip_footer(*_))
+        if is_missing:
+            await disk.remove(path)
         engine = Engine(disk, "/shard-0", 0, SMALL)
         report = await engine.open([layout()])
         assert [damage.path for damage in report.damaged] == [path]
-        with pytest.raises(CorruptFile):
-            engine.read(Slice(TABLE_ID), 0)
+        for key in (3, 4, 5):
+            with pytest.raises(CorruptFile):
+                await clusterings(engine, key)
+        assert await clusterings(engine, 1) == await clusterings(engine, 7) == [b"c"]
+        assert await clusterings(engine, 2) == []
+        for first, end in ((0, 9), (0, 4), (5, 6)):
+            with pytest.raises(CorruptFile):
+                range_of(engine, first, end)
+        for first, end in ((0, 2), (6, 9)):
+            answer = range_of(engine, first, end)
+            page = answer if isinstance(answer, Page) else await answer
+            assert len(page.partitions) == 1
+        await engine.stop()
+
+    run(test())
+
+
+def test_tombstones_over_a_file_that_cannot_be_opened_are_not_purged() -> None:
+    async def test() -> None:
+        disk, path = await two_files(flip_footer)
+        engine = Engine(disk, "/shard-0", 0, SMALL)
+        await engine.open([layout(gc_grace_s=0)])
+        for key in (2, 4):
+            engine.apply(delete(key, b"", b"", 2))
+        await engine.flush()
+        await engine.compact(TABLE_ID, 1_000_000)
+        await engine.stop()
+        flip_footer(disk, path)
+        engine = Engine(disk, "/shard-0", 0, SMALL)
+        await engine.open([layout(gc_grace_s=0)])
+        (merged,) = [f for f in engine._tables[TABLE_ID].sstables if f.path != path]
+        assert merged.statistics.tombstones == 1, "that of the key which both files may have"
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_truncation_removes_what_cannot_be_opened_too() -> None:
+    async def test() -> None:
+        disk, path = await two_files(flip_footer)
+        engine = Engine(disk, "/shard-0", 0, SMALL)
+        await engine.open([layout()])
+        await engine.truncate(TABLE_ID)
+        assert await clusterings(engine, 3) == [] and path not in disk.paths()
+        await engine.stop()
+        engine = Engine(disk.restart(power_cut=True), "/shard-0", 0, SMALL)
+        assert not (await engine.open([layout()])).damaged
         await engine.stop()
 
     run(test())

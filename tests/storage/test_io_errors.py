@@ -14,7 +14,7 @@ from random import Random
 import pytest
 
 from storage.engine import Engine
-from storage.errors import CorruptFile, StorageError
+from storage.errors import CorruptFile, DiskError, StorageError
 from storage.slice import Page, Slice
 from tests.sim.disk import Faults, SimulatedDisk
 from tests.storage.test_engine_crashes import CONFIG, KEPT, layout_of, mutation_of, table_of
@@ -45,8 +45,9 @@ class Node:
     def has_failed(self, error: BaseException) -> None:
         self.failure = self.failure or error
 
-    def has_found_damage(self, damage: CorruptFile) -> None:
-        self.damage.append(damage)
+    def has_found_damage(self, damage: CorruptFile | DiskError) -> None:
+        if isinstance(damage, CorruptFile):
+            self.damage.append(damage)
 
     def tell(self, message: str) -> None:
         pass

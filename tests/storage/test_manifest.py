@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import struct
 from collections.abc import Coroutine
 from random import Random
 from typing import Any
@@ -10,9 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.checksum import crc32c
 from storage.disk import OpenMode
 from storage.errors import CorruptData, CorruptManifest, DiskError, DiskFull, ManifestFailed
-from storage.manifest import LiveSSTable, Manifest, ManifestState, decode_state, encode_state
+from storage.manifest import (
+    LiveSSTable,
+    Manifest,
+    ManifestState,
+    decode_state,
+    encode_state,
+    key_head,
+)
 from storage.memory_disk import MemoryDisk
 from tests.sim.crash import crash_at_every_call
 from tests.sim.disk import Faults, SimulatedDisk
@@ -22,13 +31,15 @@ A, B = b"a" * 16, b"b" * 16
 
 U64 = st.integers(0, 2**64 - 1)
 TABLES = st.binary(min_size=16, max_size=16)
-LIVE = st.builds(LiveSSTable, TABLES, U64, U64, st.integers(0, 255))
+HEADS = st.binary(min_size=8, max_size=8)
+LIVE = st.builds(LiveSSTable, TABLES, U64, U64, st.integers(0, 255), HEADS, HEADS)
 STATES = st.builds(
     ManifestState,
     U64,
     U64,
     st.dictionaries(TABLES, U64, max_size=5),
     st.sets(LIVE, max_size=8).map(lambda live: tuple(sorted(live))),
+    U64,
 )
 
 
@@ -225,3 +236,18 @@ def test_an_unreadable_manifest_is_a_disk_error() -> None:
             await loaded(disk)
 
     asyncio.run(test())
+
+
+def test_a_manifest_of_version_1_is_read_and_may_have_any_key() -> None:
+    body = struct.pack(">8sHQQI", b"PYTHIAMF", 1, 7, 12, 1)
+    body += struct.pack(">16sQ", b"t" * 16, 99) + struct.pack(">I", 1)
+    body += struct.pack(">16sQQB", b"t" * 16, 11, 8192, 2)
+    state = decode_state(body + struct.pack(">I", crc32c(body)))
+    live = LiveSSTable(b"t" * 16, 11, 8192, 2, b"\0" * 8, b"\xff" * 8)
+    assert state == ManifestState(7, 12, {b"t" * 16: 99}, (live,), 0)
+    assert decode_state(encode_state(state)) == state
+
+
+def test_heads_of_keys_are_ordered_as_the_keys() -> None:
+    keys = [b"", b"\0", b"a", b"a\0", b"abcdefgh", b"abcdefgh1", b"abcdefgh2", b"\xff" * 9]
+    assert [key_head(key) for key in keys] == sorted(key_head(key) for key in keys)

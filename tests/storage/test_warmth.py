@@ -9,11 +9,12 @@ import pytest
 
 from storage import hot_keys, warmth
 from storage.cache import RowCache, TableCache
-from storage.engine import Engine, EngineConfig, SilentListener
+from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptData
 from storage.hot_keys import HotKey
 from storage.io_queue import IoClassStatistics
 from storage.layout import Layout
+from storage.listener import SilentListener
 from storage.merge import Chunk
 from storage.mutation import MutationBuilder
 from storage.row import NO_DELETION, RowBuilder

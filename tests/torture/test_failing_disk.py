@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ WAIT_S = 30.0
 KEYSPACE = (
     "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
 )
+OVERLOADED = 0x1001
 LOST = (OSError, EOFError, ServerError, AssertionError)
 
 pytestmark = pytest.mark.skipif(
@@ -33,7 +35,9 @@ pytestmark = pytest.mark.skipif(
 def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[NodeProcess]:
     config = tmp_path / "pythia.yaml"
     # Which of the shard's files is written first decides which policy is asked.
-    names = ("commit_failure_policy", "disk_failure_policy")
+    names = ["commit_failure_policy"]
+    if request.param != "stop_commit":
+        names.append("disk_failure_policy")
     config.write_text("".join(f"{name}: {request.param}\n" for name in names))
     node = NodeProcess(tmp_path / "data", options=("--config", str(config))).start()
     try:
@@ -115,4 +119,36 @@ def test_ignore_starts_the_shard_again(node: NodeProcess) -> None:
     client = WireClient(node.address, node.port)
     client.query("INSERT INTO k.t (id) VALUES (3)")
     client.close()
+    assert node.stop() == 0
+
+
+@pytest.mark.parametrize("node", ["stop_commit"], indirect=True)
+def test_stop_commit_reads_on_and_refuses_writes_until_the_node_starts_anew(
+    node: NodeProcess,
+) -> None:
+    fail_the_log(node)
+    # The write that met the failure was not acknowledged; it may be there or not.
+    assert b"\0\0\0\1" in ids(node)
+    client = WireClient(node.address, node.port)
+    for _ in range(2):
+        with pytest.raises(ServerError, match="commit log has failed") as refused:
+            client.query("INSERT INTO k.t (id) VALUES (3)")
+        assert refused.value.code == OVERLOADED
+        assert b"\0\0\0\3" not in ids(node)
+    with pytest.raises(ServerError):
+        client.query("TRUNCATE k.t")
+    client.close()
+    (shard,) = node.shard_pids()
+    os.kill(shard, signal.SIGKILL)
+    assert b"\0\0\0\1" in ids(node), "the log stays shut in the next life too"
+    client = WireClient(node.address, node.port)
+    with pytest.raises(ServerError, match="commit log has failed"):
+        client.query("INSERT INTO k.t (id) VALUES (3)")
+    client.close()
+    node.stop()
+    node.start()
+    client = WireClient(node.address, node.port)
+    client.query("INSERT INTO k.t (id) VALUES (3)")
+    client.close()
+    assert {b"\0\0\0\1", b"\0\0\0\3"} <= ids(node)
     assert node.stop() == 0
