@@ -48,7 +48,9 @@ cdef class Assembler:
     cdef Py_ssize_t rows           # result rows in it
     cdef CellCursor cursor         # over the row at hand
 
-    cpdef int add_partition(self, PartitionRows partition) except -1
+    cpdef Py_ssize_t add_partition(
+        self, PartitionRows partition, Py_ssize_t bytes_max=*
+    ) except -1
     cdef bytes take_data(self)
     cdef int read_key(self, bytes key) except -1
     cdef int read_clustering(self, bytes clustering, bytes row) except -1

@@ -104,8 +104,12 @@ cdef class Assembler:
         """Their bytes."""
         return self.size
 
-    cpdef int add_partition(self, PartitionRows partition) except -1:
-        """Append the result rows of a partition."""
+    cpdef Py_ssize_t add_partition(
+        self, PartitionRows partition, Py_ssize_t bytes_max=0
+    ) except -1:
+        """Append the result rows of a partition, or those of them before which the result has less
+        than `bytes_max`; gives how many of its rows that were.
+        """
         cdef bytes row
         cdef Py_ssize_t i
         cdef list rows = partition.rows
@@ -118,12 +122,14 @@ cdef class Assembler:
             self.clear(REGULAR)
             return self.emit()
         for i in range(len(rows)):
+            if bytes_max and self.size >= bytes_max:
+                return i
             row = rows[i]
             self.clear(REGULAR)
             self.read_clustering(clusterings[i], row)
             self.read_cells(row, REGULAR, self.held)
             self.emit()
-        return 0
+        return len(rows)
 
     def fetch_partition(self, PartitionRows partition not None):
         """The rows of a PartitionRows as a list of FetchedRow."""

@@ -177,7 +177,8 @@ class Executor:
         self._guard = guard
         self._environment = Environment(chance)
         self._recent = RecentPlans()
-        self._selects = SelectRunner(PagingStates(paging_key), results)
+        self._results = Results() if results is None else results
+        self._selects = SelectRunner(PagingStates(paging_key), self._results)
         schema_holder.subscribe(prepared.schema_changed)
 
     # ---------------------------------------------------------------- requests
@@ -328,7 +329,9 @@ class Executor:
             replication = self._ports.replication(plan.table.keyspace)
             first = self._coordinator.read(wanted, replication, level, binding.wall_s, deadline)
             if type(first) is Page and not first.more:
-                return by_key.rows(first)
+                rows = by_key.rows(first)
+                if options.page_size <= 0 or len(rows.data) <= self._results.page_bytes_max:
+                    return rows
         return self._selects.run(
             plan,
             binding,

@@ -17,14 +17,12 @@ from cql.paging import NO_LIMIT, PagingStates, Position
 from cql.plan import SelectPlan
 from cql.protocol.requests import UNSET
 from cql.results import Rows
-from cql.results_memory import Gathered, Results
+from cql.results_memory import PAGE_BYTES_MAX, Gathered, Results
 from cql.schema import Table
 from cql.selection import Frame
 from cql.steps import Steps, drive
-from storage.slice import Page, Slice
-
-PAGE_BYTES_MAX = 1 << 20
-"""A page of the engine, and so a page of a paged result, ends at this many bytes of rows."""
+from storage.slice import Page, PartitionRows, Slice
+from storage.values import replace
 
 INTERNAL_ROWS = 5_000
 """Rows read at a time when they are filtered, grouped or sorted above the engine."""
@@ -56,6 +54,8 @@ class Run:
     partition_limit: int
     query_id: bytes
     gathered: Gathered
+    page_bytes: int
+    """At which a page of the engine, and one of the client, ends."""
     target: int = 0
     resume_key: bytes = b""
     resume_clustering: bytes = b""
@@ -77,6 +77,14 @@ class Run:
     def is_paged(self) -> bool:
         """Whether the client wants pages."""
         return self.page_size > 0
+
+    @property
+    def is_page_full(self) -> bool:
+        """Whether the client's page takes no more rows."""
+        assembler = self.assembler
+        return self.is_paged and (
+            assembler.row_count >= self.page_size or assembler.byte_count >= self.page_bytes
+        )
 
     def resume_at(self, position: Position) -> None:
         """Go on where an earlier page ended."""
@@ -106,7 +114,7 @@ class Run:
             columns=plan.columns,
             row_limit=row_limit,
             partition_limit=partition_limit,
-            byte_limit=PAGE_BYTES_MAX,
+            byte_limit=self.page_bytes,
             distinct=plan.is_distinct,
             resume_key=self.resume_key,
             resume_clustering=self.resume_clustering,
@@ -130,6 +138,19 @@ class Run:
                 rows += self.resume_rows
         self.resume_rows = rows
         self.resume_key, self.resume_clustering = page.last_key, page.last_clustering
+
+    def position_within(self, partition: PartitionRows, count: int, found: int) -> Position:
+        """Where the rest begins after `count` rows of a partition, and `found` of a whole page."""
+        given = count
+        if partition.key == self.resume_key and self.resume_clustering:
+            given += self.resume_rows
+        after = self.position_after(partition.key, found)
+        return replace(after, clustering=partition.clusterings[count - 1], in_partition=given)
+
+    def position_after(self, key: bytes, found: int) -> Position:
+        """Where the rest begins after a partition, and `found` rows of a page of the engine."""
+        remaining = self.remaining - found if self.remaining < NO_LIMIT else NO_LIMIT
+        return Position(key, b"", remaining)
 
     def position(self, last_key: bytes) -> Position:
         """Where the rest begins, between two pages of the engine."""
@@ -218,6 +239,7 @@ class SelectRunner:
             positive(plan.partition_limit, binding),
             query_id,
             Gathered(self._results),
+            self._results.page_bytes_max,
         )
         if paging_state is not None and page_size > 0 and targets:
             run.resume_at(self._states.decode(query_id, paging_state))
@@ -268,9 +290,16 @@ class SelectRunner:
             else:
                 page, first = (yield first), None
             for partition in page.partitions:
+                if assembler.row_count and run.is_page_full:
+                    # The rows are longer for the client than they are in storage.
+                    return self._rows(run, run.position_after(key, assembler.row_count - before))
                 key = partition.key
                 if partition.rows or key != resumed:
-                    assembler.add_partition(partition)
+                    bytes_max = run.page_bytes if run.is_paged else 0
+                    count = assembler.add_partition(partition, bytes_max)
+                    if count < len(partition.rows):
+                        found = assembler.row_count - before
+                        return self._rows(run, run.position_within(partition, count, found))
             if not page.more and isinstance(run.targets[0], bytes):
                 key = run.targets[run.target]
             run.advance(page)
@@ -278,11 +307,7 @@ class SelectRunner:
                 run.remaining -= assembler.row_count - before
                 if run.remaining <= 0:
                     return self._rows(run, None)
-            if (
-                run.is_paged
-                and not run.is_done
-                and (page.more or assembler.row_count >= run.page_size)
-            ):
+            if run.is_paged and not run.is_done and (page.more or run.is_page_full):
                 return self._rows(run, run.position(key))
             if not run.is_done and run.gathered.grow(assembler.byte_count):
                 yield asyncio.sleep(0)
@@ -330,7 +355,7 @@ class SelectRunner:
                 run.remaining -= 1
                 if run.remaining == 0:
                     return self._rows(run, None)
-                if run.is_paged and assembler.row_count >= run.page_size:
+                if run.is_page_full:
                     if i + 1 == len(batch) and run.is_done:
                         return self._rows(run, None)
                     return self._rows(run, limits.position(row))
@@ -389,7 +414,7 @@ class SelectRunner:
                 run.remaining -= 1
                 if run.remaining == 0:
                     return self._rows(run, None)
-                if run.is_paged and run.assembler.row_count >= run.page_size:
+                if run.is_page_full:
                     assert before is not None, "a group that ended had a row"
                     position = Position(
                         before.key, before.clustering, run.remaining, groups.given_in(before.key)

@@ -7,6 +7,7 @@ from typing import Final
 from cql.errors import InvalidRequest, Overloaded
 
 BYTES_MAX: Final = 64 << 20
+PAGE_BYTES_MAX: Final = 1 << 20
 REST_BYTES: Final = 512 * 1024
 REST_PAGES: Final = 2
 """After so much of one result others get their turn."""
@@ -15,8 +16,10 @@ REST_PAGES: Final = 2
 class Results:
     """So many bytes for all results of a shard that are not ready yet."""
 
-    def __init__(self, bytes_max: int = BYTES_MAX) -> None:
+    def __init__(self, bytes_max: int = BYTES_MAX, page_bytes_max: int = PAGE_BYTES_MAX) -> None:
         self.bytes_max = bytes_max
+        self.page_bytes_max = min(page_bytes_max, PAGE_BYTES_MAX)
+        """A page ends at so many bytes, however many more rows the client would take."""
         self.used = 0
 
 

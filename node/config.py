@@ -84,6 +84,8 @@ class Config:
     truncate_request_timeout_s: float = 60.0
     native_transport_max_frame_bytes: int = 16 * MIB
     native_transport_max_connections: int = 10_000
+    native_transport_stalled_timeout_s: float = 60.0
+    """How long a client may take no byte of its replies, or send no end of a frame."""
     batch_size_warn_bytes: int = 5 * KIB
     batch_size_fail_bytes: int = 50 * KIB
     auto_snapshot: bool = True
@@ -248,6 +250,9 @@ _SETTINGS: Mapping[str, _Setting] = {
     ),
     "native_transport_max_concurrent_connections": _Setting(
         "native_transport_max_connections", _integer(1, 1_000_000)
+    ),
+    "native_transport_stalled_timeout": _Setting(
+        "native_transport_stalled_timeout_s", _duration("ms", 1.0)
     ),
     "batch_size_warn_threshold": _Setting("batch_size_warn_bytes", _size(0)),
     "batch_size_fail_threshold": _Setting("batch_size_fail_bytes", _size(0)),

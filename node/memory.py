@@ -30,6 +30,7 @@ MEMTABLES, ROWS, FILES, READS, REQUESTS, REPLIES, RESULTS, STATEMENTS = (
     0.03,  # results that are gathered from many pages
     0.03,  # prepared statements
 )
+PAGES_AT_ONCE: Final = 4
 CONNECTION_BYTES: Final = 4096
 CONNECTIONS_SHARE: Final = 0.5
 """The part of the requests' memory that idle connections may take."""
@@ -48,6 +49,11 @@ class Division:
     results: int
     statements: int
     budget: Budget
+
+    @property
+    def page_bytes_max(self) -> int:
+        """At which a page of a result ends, if not before: several have room as replies."""
+        return self.replies // PAGES_AT_ONCE
 
     @property
     def connections_max(self) -> int:

@@ -382,7 +382,7 @@ class Shard:
             chance=world.random,
             paging_key=world.identity.paging_key,
             timeouts=_timeouts(config),
-            results=Results(self._division.results),
+            results=Results(self._division.results, self._division.page_bytes_max),
             guard=BatchGuard(config.batch_size_warn_bytes, config.batch_size_fail_bytes),
         )
         shared = SharedExecutor(executor, world.siblings, others, deadlines, world.clock.moment)
@@ -550,7 +550,7 @@ def engine_config(config: Config) -> EngineConfig:
 def _limits(config: Config, requests: Room) -> Limits:
     """A frame that can never be let in is too big, and not too much for now."""
     frame = min(config.native_transport_max_frame_bytes, requests.announced_bytes_max // 2)
-    return Limits(frame_bytes_max=frame)
+    return Limits(frame_bytes_max=frame, stalled_s=config.native_transport_stalled_timeout_s)
 
 
 def _timeouts(config: Config) -> Timeouts:

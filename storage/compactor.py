@@ -34,7 +34,7 @@ from storage.store import Store
 from storage.table import Table
 from storage.values import value_class
 
-READ_AHEAD_BYTES: Final = 256 * 1024
+READ_AHEAD_BYTES: Final = 128 * 1024
 HISTORY_MAX: Final = 256
 """Compactions that are remembered."""
 QUIET_S: Final = 60

@@ -9,6 +9,8 @@ request was due), with one request in flight, and with eight; each time idle fir
 compaction runs, then while a flush runs. The files to merge are restored from a snapshot every
 time. What counts is between the birth and the last change of the files which the work writes.
 
+On a machine with other work, run it under `chrt -r 1`: otherwise the tails are those of others.
+
 `--sustained` writes as fast as it can, and shows how many SSTables there are meanwhile, for
 size-tiered and for unified compaction.
 """
@@ -93,6 +95,8 @@ class Reader:
         ends = False
         while began or not ends:
             while not ends and len(began) < load.in_flight:
+                while at % STREAMS in began:
+                    at += 1
                 began[at % STREAMS] = time.perf_counter()
                 client.send(frames[at % len(frames)])
                 at += 1
@@ -117,10 +121,12 @@ class Reader:
                 look_at = now + LOOK_S
                 ends = is_over()
             while not ends and first + at / rate <= now and len(due) < STREAMS // 2:
+                assert at % STREAMS not in due, "a request was overtaken by all others"
                 due[at % STREAMS] = first + at / rate
                 client.send(frames[at % len(frames)])
                 at += 1
-            if select.select([client], [], [], 0)[0]:
+            wait = max(first + at / rate - time.perf_counter(), 0.0)
+            if select.select([client], [], [], wait)[0]:
                 for stream, opcode, body in client.receive():
                     took = time.perf_counter() - due.pop(stream)
                     samples.append(_sample(took, opcode, body))

@@ -98,9 +98,10 @@ async def rewrite_scans(
 
 async def drain_and_rest(output: SSTableOutput, pace: Pace) -> None:
     """The end of a slice."""
+    await pace.rest()
     if output.is_drain_due:
         await pace.wait(output.drain())
-    await pace.rest()
+        await pace.rest()
 
 
 async def write_partition(

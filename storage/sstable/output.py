@@ -17,7 +17,7 @@ from storage.points import Points
 from storage.sstable.reader import SSTable, open_sstable
 from storage.sstable.writer import SSTableWriter
 
-WRITE_BYTES: Final = 256 * 1024
+WRITE_BYTES: Final = 128 * 1024
 SUFFIX: Final = ".sst"
 
 

@@ -17,6 +17,7 @@ from cql.parser.grammar import parse
 from cql.prepared import PreparedStatements
 from cql.protocol.requests import Batch, Execute, QueryOptions
 from cql.results import Prepared, Result, Rows, SetKeyspace
+from cql.results_memory import Results
 from cql.schema import Schema, SchemaHolder, Table
 from cql.system.facts import NodeFacts
 from cql.system.tables import SystemTables, system_keyspaces
@@ -313,6 +314,7 @@ class Harness:
         self.timestamp_us = 1_700_000_000_000_000
         self.wall_s = 1_700_000_000
         self.prepared = PreparedStatements()
+        self.results = Results()
         self.executor = Executor(
             self.holder,
             self.prepared,
@@ -320,6 +322,7 @@ class Harness:
             self,
             chance=self.random,
             paging_key=b"a key of the tests",
+            results=self.results,
         )
 
     # ---------------------------------------------------------------- ports

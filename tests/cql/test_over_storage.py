@@ -9,7 +9,7 @@ import pytest
 
 from tests.cql.fakes import Harness, rows_of
 from tests.cql.stored import StoredHarness
-from tests.cql.test_select import PAGE_SIZES, QUERIES, fill
+from tests.cql.test_select import PAGE_BYTES, PAGE_SIZES, QUERIES, fill
 from tests.cql.test_transcript import SKIPPED, TRANSCRIPT, expected, outcome
 
 
@@ -51,3 +51,15 @@ def test_pages_are_those_of_the_simple_store(
     assert rows_of(filled.run(query)) == whole
     for page_size in PAGE_SIZES:
         assert filled.rows(query, page_size=page_size) == whole, page_size
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_pages_that_end_at_their_bytes_are_those_of_the_simple_store(
+    filled: StoredHarness, simple: Harness, query: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "writetime" in query:
+        pytest.skip("the two ran at different times")
+    whole = rows_of(simple.run(query))
+    for page_bytes in PAGE_BYTES:
+        monkeypatch.setattr(filled.results, "page_bytes_max", page_bytes)
+        assert filled.rows(query, page_size=5_000) == whole, page_bytes

@@ -30,6 +30,9 @@ QUERIES = (
 )
 
 
+PAGE_BYTES = 1, 20, 70, 200
+
+
 def int_of(value: int) -> bytes:
     return value.to_bytes(4, "big", signed=True)
 
@@ -65,6 +68,60 @@ def test_pages_of_any_size_make_up_the_whole_answer(
     for page_size in PAGE_SIZES:
         assert harness.rows(query, page_size=page_size) == whole, page_size
     harness.coordinator.waits = False
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("query", QUERIES)
+def test_pages_that_end_at_their_bytes_make_up_the_whole_answer(
+    harness: Harness, query: str, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.coordinator.waits = waits
+    whole = rows_of(harness.run(query))
+    for page_bytes in PAGE_BYTES:
+        monkeypatch.setattr(harness.results, "page_bytes_max", page_bytes)
+        for page_size in (3, 5_000):
+            assert harness.rows(query, page_size=page_size) == whole, (page_bytes, page_size)
+    harness.coordinator.waits = False
+
+
+@pytest.mark.parametrize(
+    ("rest", "count"),
+    [
+        ("", 30),
+        (" WHERE k = ?", 30),
+        (" WHERE v > 0x00 ALLOW FILTERING", 30),
+        (" PER PARTITION LIMIT 17", 17),
+        (" LIMIT 17", 17),
+    ],
+)
+@pytest.mark.parametrize("what", ["*", "k, v", "JSON *"])
+def test_a_page_ends_at_its_bytes_also_when_keys_are_long(
+    monkeypatch: pytest.MonkeyPatch, what: str, rest: str, count: int
+) -> None:
+    made = Harness()
+    made.run(
+        "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}"
+    )
+    made.run("CREATE TABLE k.t (k blob, c int, s blob static, v blob, PRIMARY KEY (k, c))")
+    key, static = b"k" * 1_000, b"s" * 500
+    for c in range(30):
+        made.run("INSERT INTO k.t (k, c, s, v) VALUES (?, ?, ?, ?)", key, int_of(c), static, b"v")
+    values = (key,) if "?" in rest else ()
+    query = f"SELECT {what} FROM k.t{rest}"
+    whole = rows_of(made.run(query, *values))
+    longest = max(sum(4 + len(value or b"") for value in row) for row in whole)
+    monkeypatch.setattr(made.results, "page_bytes_max", 5_000)
+    found, state, pages = [], None, 0
+    while True:
+        page = made.run(query, *values, page_size=5_000, paging_state=state)
+        assert len(page.data) <= 5_000 + longest
+        found += rows_of(page)
+        state = page.paging_state
+        pages += 1
+        if state is None:
+            break
+    assert found == whole and len(whole) == count
+    assert pages >= count // 5
 
 
 def test_a_page_holds_no_more_rows_than_asked_for(harness: Harness) -> None:

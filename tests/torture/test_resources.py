@@ -25,6 +25,7 @@ from tests.harness.node_process import NodeProcess
 from tests.harness.wire import HEADER, OP_QUERY, ServerError, WireClient, execute_frame
 
 MEMORY_MIB = 256
+STALLED_S = 3
 OVERLOADED = 0x1001
 OP_OPTIONS = 5
 STARTUP = HEADER.pack(4, 0, 0, 1, 22) + struct.pack(">HH", 1, 11) + b"CQL_VERSION\0\x053.0.0"
@@ -44,16 +45,22 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A node of one shard with a table that has a wide partition."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    folder = tmp_path_factory.mktemp("resources")
-    node = NodeProcess(folder / "data", options=("--memory", f"{MEMORY_MIB}MiB")).start()
+    node = _start(tmp_path_factory.mktemp("resources"), MEMORY_MIB)
+    yield node
+    node.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def _start(folder: Path, memory_mib: int, *options: str) -> NodeProcess:
+    """A node of one shard with two empty tables."""
+    memory = ("--memory", f"{memory_mib}MiB")
+    node = NodeProcess(folder / "data", options=(*memory, *options)).start()
     client = WireClient(node.address, node.port)
     client.query(KEYSPACE)
     client.query("CREATE TABLE k.wide (k int, c int, v blob, PRIMARY KEY (k, c))")
     client.query("CREATE TABLE k.small (k int PRIMARY KEY, v blob)")
     client.close()
-    yield node
-    node.close()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return node
 
 
 def _pss_kib(node: NodeProcess) -> int:
@@ -198,27 +205,48 @@ def _readable(places: list[socket.socket], at_least: int) -> list[socket.socket]
 
 
 def test_clients_that_never_read_are_bounded_and_cut_off_while_others_are_served(
-    node: NodeProcess,
+    tmp_path: Path,
 ) -> None:
-    pids = node.shard_pids()
-    _fill(node, 1, 4)
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(f"native_transport_stalled_timeout: {STALLED_S}s\n")
     with ExitStack() as stack:
+        node = _start(tmp_path, MEMORY_MIB, "--config", str(settings))
+        stack.callback(node.close)
+        pids = node.shard_pids()
+        _fill(node, 1, 4)
         places = _connect(node, 40, stack)
         other = WireClient(node.address, node.port)
         stack.callback(other.close)
         frames = _page_frame("SELECT v FROM k.wide WHERE k = 1", 100, None) * 40
         for place in places:
             place.setblocking(False)
-        until = time.monotonic() + 90
-        while places and time.monotonic() < until:
+        began = time.monotonic()
+        while places and time.monotonic() < began + 30 + STALLED_S:
             places = [place for place in places if _can_go_on_asking(place, frames)]
-            began = time.monotonic()
+            asked = time.monotonic()
             other.query("SELECT key FROM system.local")
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - asked < 5
             assert _pss_kib(node) < MEMORY_MIB * 1024
             select.select([], [], [], 0.1)
         assert not places
+        assert time.monotonic() - began >= STALLED_S, "nobody is cut off before the limit"
         _check(node, pids)
+
+
+def test_a_node_with_little_memory_answers_shorter_pages_instead_of_none(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        node = _start(tmp_path, 64)
+        stack.callback(node.close)
+        rows = _fill(node, 1, 8)
+        client = WireClient(node.address, node.port)
+        stack.callback(client.close)
+        pages = []
+        for query in ("SELECT v FROM k.wide WHERE k = 1", "SELECT k, c, v FROM k.wide"):
+            counts = list(client.pages(query, 5_000))
+            assert sum(counts) == rows
+            pages.append(len(counts))
+        assert min(pages) > 20, "a page is less than a part of the room for replies"
+        assert _pss_kib(node) < 64 * 1024
 
 
 def _can_go_on_asking(place: socket.socket, frames: bytes) -> bool:
