@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 SLICE_S: Final = 50e-6
-"""What a request may have to wait for; half as long costs a tenth of a compaction's speed."""
+"""What a request may have to wait for; twice as long is a twelfth more speed for a compaction."""
 
 SLICE_BYTES: Final = 48 * 1024
 """About half a millisecond."""
