@@ -175,6 +175,20 @@ def _part(term: tree.Term, receiver: ColumnSpec, name: str, type_: CqlType, scop
     return prepare(term, part, scope)
 
 
+def _elements(
+    kind: str, items: tuple[tree.Term, ...], receiver: ColumnSpec, element: CqlType, scope: Scope
+) -> list[Slot]:
+    """The slots of the values in a list, set or vector, all of one type."""
+    for item in items:
+        if not accepts(item, element):
+            raise InvalidRequest(
+                f"Invalid {kind} literal for {receiver.name}: "
+                f"value {text_of(item)} is not of type {element}"
+            )
+    name = f"value({receiver.name})"
+    return [_part(item, receiver, name, element, scope) for item in items]
+
+
 def _list(items: tuple[tree.Term, ...], receiver: ColumnSpec, scope: Scope) -> Slot:
     type_ = receiver.type
     if isinstance(type_, VectorType):
@@ -183,14 +197,7 @@ def _list(items: tuple[tree.Term, ...], receiver: ColumnSpec, scope: Scope) -> S
         raise InvalidRequest(
             f"Unexpected receiver type '{type_}'; only list and vector are expected"
         )
-    for item in items:
-        if not accepts(item, type_.element):
-            raise InvalidRequest(
-                f"Invalid list literal for {receiver.name}: "
-                f"value {text_of(item)} is not of type {type_.element}"
-            )
-    name = f"value({receiver.name})"
-    slots = [_part(item, receiver, name, type_.element, scope) for item in items]
+    slots = _elements("list", items, receiver, type_.element, scope)
     return combine(type_, slots, lambda values: pack_collection([_element(v) for v in values]))
 
 
@@ -202,14 +209,7 @@ def _vector(
             f"Invalid vector literal for {receiver.name} of type {type_}; "
             f"expected {type_.dimension} elements, but given {len(items)}"
         )
-    for item in items:
-        if not accepts(item, type_.element):
-            raise InvalidRequest(
-                f"Invalid vector literal for {receiver.name}: "
-                f"value {text_of(item)} is not of type {type_.element}"
-            )
-    name = f"value({receiver.name})"
-    slots = [_part(item, receiver, name, type_.element, scope) for item in items]
+    slots = _elements("vector", items, receiver, type_.element, scope)
     return combine(type_, slots, lambda values: pack_vector(type_, [_element(v) for v in values]))
 
 
@@ -219,14 +219,7 @@ def _set(items: tuple[tree.Term, ...], receiver: ColumnSpec, scope: Scope) -> Sl
         return Slot.of_constant(type_, pack_map([]))
     if not isinstance(type_, SetType):
         raise InvalidRequest(f"Invalid set literal for {receiver.name} of type {type_}")
-    for item in items:
-        if not accepts(item, type_.element):
-            raise InvalidRequest(
-                f"Invalid set literal for {receiver.name}: "
-                f"value {text_of(item)} is not of type {type_.element}"
-            )
-    name = f"value({receiver.name})"
-    slots = [_part(item, receiver, name, type_.element, scope) for item in items]
+    slots = _elements("set", items, receiver, type_.element, scope)
     element = type_.element
 
     def pack(values: list[Any]) -> bytes:

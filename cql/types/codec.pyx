@@ -12,6 +12,7 @@ tuples, dict for user types. None stands for a null field.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 
+from cql.types cimport kinds
 from cql.types.parts cimport (
     encode_unsigned_vint,
     pack_collection,
@@ -37,35 +38,6 @@ from cql.types import parts
 from cql.types.catalog import CustomType, VectorType
 from cql.types.numerals import integer_of_digits, integer_text
 from cql.types.ordering import normalise
-
-cdef enum:
-    # The protocol's ids of the types.
-    K_CUSTOM = 0x00
-    K_ASCII = 0x01
-    K_BIGINT = 0x02
-    K_BLOB = 0x03
-    K_BOOLEAN = 0x04
-    K_COUNTER = 0x05
-    K_DECIMAL = 0x06
-    K_DOUBLE = 0x07
-    K_FLOAT = 0x08
-    K_INT = 0x09
-    K_TIMESTAMP = 0x0B
-    K_UUID = 0x0C
-    K_TEXT = 0x0D
-    K_VARINT = 0x0E
-    K_TIMEUUID = 0x0F
-    K_INET = 0x10
-    K_DATE = 0x11
-    K_TIME = 0x12
-    K_SMALLINT = 0x13
-    K_TINYINT = 0x14
-    K_DURATION = 0x15
-    K_LIST = 0x20
-    K_MAP = 0x21
-    K_SET = 0x22
-    K_USER = 0x30
-    K_TUPLE = 0x31
 
 cdef enum:
     LENGTH_BYTES = 4
@@ -113,67 +85,67 @@ cpdef int validate(object cql_type, bytes value) except -1:
     """
     cdef Py_ssize_t size = PyBytes_GET_SIZE(value)
     cdef int kind = cql_type.type_id
-    if kind == K_TEXT:
+    if kind == kinds.TEXT:
         return check_text(value)
-    if kind == K_ASCII:
+    if kind == kinds.ASCII:
         return check_ascii(value)
-    if kind == K_INT:
+    if kind == kinds.INT:
         return check_size(size, 4, "Expected 4 or 0 byte int ({})")
-    if kind == K_BIGINT or kind == K_COUNTER:
+    if kind == kinds.BIGINT or kind == kinds.COUNTER:
         return check_size(size, 8, "Expected 8 or 0 byte long ({})")
-    if kind == K_TIMESTAMP:
+    if kind == kinds.TIMESTAMP:
         return check_size(size, 8, "Expected 8 or 0 byte long for date ({})")
-    if kind == K_DOUBLE:
+    if kind == kinds.DOUBLE:
         return check_size(size, 8, "Expected 8 or 0 byte value for a double ({})")
-    if kind == K_FLOAT:
+    if kind == kinds.FLOAT:
         return check_size(size, 4, "Expected 4 or 0 byte value for a float ({})")
-    if kind == K_BOOLEAN:
+    if kind == kinds.BOOLEAN:
         return check_size(size, 1, "Expected 1 or 0 byte value ({})")
-    if kind == K_UUID:
+    if kind == kinds.UUID:
         return check_size(size, 16, "UUID should be 16 or 0 bytes ({})")
-    if kind == K_BLOB or kind == K_VARINT:
+    if kind == kinds.BLOB or kind == kinds.VARINT:
         return 0
     return check_rare(kind, cql_type, value, size)
 
 
 cdef int check_rare(int kind, object cql_type, bytes value, Py_ssize_t size) except -1:
-    if kind == K_TIMEUUID:
+    if kind == kinds.TIMEUUID:
         return check_timeuuid(value)
-    if kind == K_DATE:
+    if kind == kinds.DATE:
         return check_exact_size(size, 4, "Expected 4 byte long for date ({})")
-    if kind == K_TIME:
+    if kind == kinds.TIME:
         return check_exact_size(size, 8, "Expected 8 byte long for time ({})")
-    if kind == K_SMALLINT:
+    if kind == kinds.SMALLINT:
         return check_exact_size(size, 2, "Expected 2 bytes for a smallint ({})")
-    if kind == K_TINYINT:
+    if kind == kinds.TINYINT:
         return check_exact_size(size, 1, "Expected 1 byte for a tinyint ({})")
-    if kind == K_DECIMAL:
+    if kind == kinds.DECIMAL:
         # Four bytes would be a scale without a number.
         if 0 < size <= LENGTH_BYTES:
             raise InvalidRequest(f"Expected 0 or at least 4 bytes ({size})")
         return 0
-    if kind == K_INET:
+    if kind == kinds.INET:
         if size != 4 and size != 16 and size != 0:
             raise InvalidRequest(f"Expected 4 or 16 byte inetaddress; got {value.hex()}")
         return 0
-    if kind == K_DURATION:
+    if kind == kinds.DURATION:
         decode_duration(value)
         return 0
     return check_compound(kind, cql_type, value)
 
 
 cdef int check_compound(int kind, object cql_type, bytes value) except -1:
-    if kind == K_LIST or kind == K_SET:
+    if kind == kinds.LIST or kind == kinds.SET:
         for part in split_collection(value, 1, kind):
             validate(cql_type.element, part)
-    elif kind == K_MAP:
+    elif kind == kinds.MAP:
         for number, part in enumerate(split_collection(value, 2, kind)):
             validate(cql_type.value if number & 1 else cql_type.key, part)
-    elif kind == K_TUPLE:
+    elif kind == kinds.TUPLE:
         for element, part in zip(cql_type.elements, split_tuple(cql_type, value)):
             if part is not None:
                 validate(element, part)
-    elif kind == K_USER:
+    elif kind == kinds.USER:
         check_user_type(cql_type, value)
     elif isinstance(cql_type, VectorType):
         for part in unpack_vector(cql_type, value):
@@ -338,7 +310,9 @@ def decode(cql_type, value):
     return decoder(cql_type, value) if decoder is not None else _decode_custom(cql_type, value)
 
 
-_ORDINARY_WHEN_EMPTY = frozenset((K_ASCII, K_TEXT, K_BLOB, K_CUSTOM, K_TUPLE, K_USER))
+_ORDINARY_WHEN_EMPTY = frozenset(
+    (kinds.ASCII, kinds.TEXT, kinds.BLOB, kinds.CUSTOM, kinds.TUPLE, kinds.USER)
+)
 
 
 def _encode_decimal_value(cql_type, value):
@@ -422,40 +396,40 @@ def _decode_date(cql_type, value):
 
 
 _CODECS = {
-    K_ASCII: (lambda t, v: v.encode("ascii"), lambda t, v: v.decode("ascii")),
-    K_BIGINT: _packer(">q"),
-    K_BLOB: (lambda t, v: bytes(v), lambda t, v: v),
-    K_BOOLEAN: _packer(">?"),
-    K_COUNTER: _packer(">q"),
-    K_DATE: (_encode_date, _decode_date),
-    K_DECIMAL: (_encode_decimal_value, _decode_decimal_value),
-    K_DOUBLE: _packer(">d"),
-    K_DURATION: (lambda t, v: encode_duration(*v), lambda t, v: decode_duration(v)),
-    K_FLOAT: _packer(">f"),
-    K_INET: (lambda t, v: ip_address(v).packed, lambda t, v: ip_address(v)),
-    K_INT: _packer(">i"),
-    K_LIST: (
+    kinds.ASCII: (lambda t, v: v.encode("ascii"), lambda t, v: v.decode("ascii")),
+    kinds.BIGINT: _packer(">q"),
+    kinds.BLOB: (lambda t, v: bytes(v), lambda t, v: v),
+    kinds.BOOLEAN: _packer(">?"),
+    kinds.COUNTER: _packer(">q"),
+    kinds.DATE: (_encode_date, _decode_date),
+    kinds.DECIMAL: (_encode_decimal_value, _decode_decimal_value),
+    kinds.DOUBLE: _packer(">d"),
+    kinds.DURATION: (lambda t, v: encode_duration(*v), lambda t, v: decode_duration(v)),
+    kinds.FLOAT: _packer(">f"),
+    kinds.INET: (lambda t, v: ip_address(v).packed, lambda t, v: ip_address(v)),
+    kinds.INT: _packer(">i"),
+    kinds.LIST: (
         lambda t, v: pack_collection([encode(t.element, part) for part in v]),
         lambda t, v: [decode(t.element, part) for part in unpack_list(v)],
     ),
-    K_MAP: (_encode_map, _decode_map),
-    K_SET: (_encode_set, lambda t, v: [decode(t.element, part) for part in unpack_list(v)]),
-    K_SMALLINT: _packer(">h"),
-    K_TEXT: (lambda t, v: v.encode(), lambda t, v: v.decode()),
-    K_TIME: _packer(">q"),
-    K_TIMESTAMP: _packer(">q"),
-    K_TIMEUUID: (lambda t, v: v.bytes, lambda t, v: Uuid(bytes=v)),
-    K_TINYINT: _packer(">b"),
-    K_TUPLE: (
+    kinds.MAP: (_encode_map, _decode_map),
+    kinds.SET: (_encode_set, lambda t, v: [decode(t.element, part) for part in unpack_list(v)]),
+    kinds.SMALLINT: _packer(">h"),
+    kinds.TEXT: (lambda t, v: v.encode(), lambda t, v: v.decode()),
+    kinds.TIME: _packer(">q"),
+    kinds.TIMESTAMP: _packer(">q"),
+    kinds.TIMEUUID: (lambda t, v: v.bytes, lambda t, v: Uuid(bytes=v)),
+    kinds.TINYINT: _packer(">b"),
+    kinds.TUPLE: (
         _encode_tuple,
         lambda t, v: tuple(_decode_fields(t.elements, unpack_tuple(t, v))),
     ),
-    K_USER: (
+    kinds.USER: (
         _encode_user_type,
         lambda t, v: dict(zip(t.field_names, _decode_fields(t.field_types, unpack_tuple(t, v)))),
     ),
-    K_UUID: (lambda t, v: v.bytes, lambda t, v: Uuid(bytes=v)),
-    K_VARINT: (lambda t, v: encode_varint(v), lambda t, v: decode_varint(v)),
+    kinds.UUID: (lambda t, v: v.bytes, lambda t, v: Uuid(bytes=v)),
+    kinds.VARINT: (lambda t, v: encode_varint(v), lambda t, v: decode_varint(v)),
 }
 _ENCODERS = {kind: codec[0] for kind, codec in _CODECS.items()}
 _DECODERS = {kind: codec[1] for kind, codec in _CODECS.items()}

@@ -33,6 +33,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memchr
 
+from cql.types cimport kinds
 from cql.types.parts cimport (
     pack_collection,
     pack_tuple,
@@ -45,35 +46,6 @@ from cql.types.parts cimport (
 from cql.errors import InvalidRequest
 from cql.types.catalog import VectorType
 from cql.types.numerals import integer_of_digits, integer_text
-
-cdef enum:
-    # The protocol's ids of the types.
-    K_CUSTOM = 0x00
-    K_ASCII = 0x01
-    K_BIGINT = 0x02
-    K_BLOB = 0x03
-    K_BOOLEAN = 0x04
-    K_COUNTER = 0x05
-    K_DECIMAL = 0x06
-    K_DOUBLE = 0x07
-    K_FLOAT = 0x08
-    K_INT = 0x09
-    K_TIMESTAMP = 0x0B
-    K_UUID = 0x0C
-    K_TEXT = 0x0D
-    K_VARINT = 0x0E
-    K_TIMEUUID = 0x0F
-    K_INET = 0x10
-    K_DATE = 0x11
-    K_TIME = 0x12
-    K_SMALLINT = 0x13
-    K_TINYINT = 0x14
-    K_DURATION = 0x15
-    K_LIST = 0x20
-    K_MAP = 0x21
-    K_SET = 0x22
-    K_USER = 0x30
-    K_TUPLE = 0x31
 
 cdef enum:
     H_END = 0x00
@@ -165,16 +137,18 @@ def compare(cql_type, bytes left, bytes right):
 def is_memcmp(cql_type):
     """True if values of the type compare as their bytes do."""
     cdef int kind = cql_type.type_id
-    if kind == K_CUSTOM:
+    if kind == kinds.CUSTOM:
         return not isinstance(cql_type, VectorType)
-    return kind in (K_ASCII, K_TEXT, K_BLOB, K_INET, K_DATE, K_TIME, K_DURATION)
+    return kind in (
+        kinds.ASCII, kinds.TEXT, kinds.BLOB, kinds.INET, kinds.DATE, kinds.TIME, kinds.DURATION
+    )
 
 
 def is_lossy(cql_type):
     """True if a value may come back from its component with other bytes that mean something to the
     client.
     """
-    return cql_type.type_id == K_DECIMAL or any(is_lossy(part) for part in cql_type.inner())
+    return cql_type.type_id == kinds.DECIMAL or any(is_lossy(part) for part in cql_type.inner())
 
 
 def normalise(cql_type, bytes value):
@@ -184,18 +158,18 @@ def normalise(cql_type, bytes value):
     cdef int kind = cql_type.type_id
     if not has_order_inside(cql_type) or not value:
         return value
-    if kind == K_LIST:
+    if kind == kinds.LIST:
         parts = split_collection(value, 1, kind)
         return pack_collection([normalise(cql_type.element, part) for part in parts])
-    if kind == K_SET:
+    if kind == kinds.SET:
         elements = {}
         for part in split_collection(value, 1, kind):
             part = normalise(cql_type.element, part)
             elements.setdefault(sortable(cql_type.element, part), part)
         return pack_collection([elements[place] for place in sorted(elements)])
-    if kind == K_MAP:
+    if kind == kinds.MAP:
         return normalise_map(cql_type, value)
-    if kind == K_CUSTOM:
+    if kind == kinds.CUSTOM:
         parts = unpack_vector(cql_type, value)
         return pack_vector(cql_type, [normalise(cql_type.element, part) for part in parts])
     types = cql_type.inner()
@@ -204,7 +178,7 @@ def normalise(cql_type, bytes value):
 
 
 cdef bytes normalise_map(object cql_type, bytes value):
-    flat = split_collection(value, 2, K_MAP)
+    flat = split_collection(value, 2, kinds.MAP)
     entries = {}
     for number in range(0, len(flat), 2):
         key = normalise(cql_type.key, flat[number])
@@ -215,7 +189,7 @@ cdef bytes normalise_map(object cql_type, bytes value):
 
 cdef bint has_order_inside(object cql_type) except -1:
     cdef int kind = cql_type.type_id
-    if kind == K_SET or kind == K_MAP:
+    if kind == kinds.SET or kind == kinds.MAP:
         return True
     return any([has_order_inside(part) for part in cql_type.inner()])
 
@@ -230,35 +204,38 @@ cdef int append_component(bytearray target, object cql_type, bytes value) except
         target.append(H_EMPTY)
         return 0
     target.append(H_VALUE)
-    if kind in (K_TEXT, K_BLOB, K_ASCII, K_INET, K_DURATION):
+    if kind in (kinds.TEXT, kinds.BLOB, kinds.ASCII, kinds.INET, kinds.DURATION):
         return append_escaped(target, value)
-    if kind in (K_INT, K_BIGINT, K_TIMESTAMP, K_SMALLINT, K_TINYINT, K_COUNTER, K_DATE, K_TIME):
+    if kind in (
+        kinds.INT, kinds.BIGINT, kinds.TIMESTAMP, kinds.SMALLINT, kinds.TINYINT, kinds.COUNTER,
+        kinds.DATE, kinds.TIME,
+    ):
         return append_integer(target, kind, value)
-    if kind in (K_UUID, K_TIMEUUID):
+    if kind in (kinds.UUID, kinds.TIMEUUID):
         expect_size(size, 16, value)
         return append_uuid(target, kind, value)
-    if kind in (K_FLOAT, K_DOUBLE):
-        expect_size(size, 4 if kind == K_FLOAT else 8, value)
+    if kind in (kinds.FLOAT, kinds.DOUBLE):
+        expect_size(size, 4 if kind == kinds.FLOAT else 8, value)
         return append_float(target, kind, value)
-    if kind == K_BOOLEAN:
+    if kind == kinds.BOOLEAN:
         expect_size(size, 1, value)
         target.append(0 if value[0] == 0 else 1)
         return 0
-    if kind == K_VARINT:
+    if kind == kinds.VARINT:
         return append_varint(target, value)
-    if kind == K_DECIMAL:
+    if kind == kinds.DECIMAL:
         return append_decimal(target, value)
     return append_compound(target, kind, cql_type, value)
 
 
 cdef int append_compound(bytearray target, int kind, object cql_type, bytes value) except -1:
-    if kind in (K_LIST, K_SET):
+    if kind in (kinds.LIST, kinds.SET):
         for part in split_collection(value, 1, kind):
             append_component(target, cql_type.element, part)
-    elif kind == K_MAP:
+    elif kind == kinds.MAP:
         for number, part in enumerate(split_collection(value, 2, kind)):
             append_component(target, cql_type.value if number & 1 else cql_type.key, part)
-    elif kind in (K_TUPLE, K_USER):
+    elif kind in (kinds.TUPLE, kinds.USER):
         append_fields(target, cql_type, split_tuple(cql_type, value))
     elif isinstance(cql_type, VectorType):
         for part in unpack_vector(cql_type, value):
@@ -295,23 +272,23 @@ cdef int append_integer(bytearray target, int kind, bytes value) except -1:
     cdef Py_ssize_t size = PyBytes_GET_SIZE(value), start = len(target)
     expect_size(size, integer_width(kind), value)
     target += value
-    if kind != K_DATE and kind != K_TIME:
+    if kind != kinds.DATE and kind != kinds.TIME:
         target[start] ^= 0x80
     return 0
 
 
 cdef inline Py_ssize_t integer_width(int kind) noexcept:
-    if kind == K_TINYINT:
+    if kind == kinds.TINYINT:
         return 1
-    if kind == K_SMALLINT:
+    if kind == kinds.SMALLINT:
         return 2
-    return 4 if kind in (K_INT, K_DATE) else 8
+    return 4 if kind in (kinds.INT, kinds.DATE) else 8
 
 
 cdef int append_uuid(bytearray target, int kind, bytes value) except -1:
     cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(value)
     cdef uint64_t high = read_uint64(data), low = read_uint64(data + 8)
-    if kind == K_TIMEUUID:
+    if kind == kinds.TIMEUUID:
         append_uint64(target, time_first(high))
         append_uint64(target, low ^ SIGN_OF_EACH_BYTE)
     elif (high >> 12) & 0xF == 1:
@@ -348,7 +325,7 @@ cdef inline uint64_t version_back(uint64_t ordered) noexcept nogil:
 cdef int append_float(bytearray target, int kind, bytes value) except -1:
     cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(value)
     cdef uint64_t bits
-    if kind == K_DOUBLE:
+    if kind == kinds.DOUBLE:
         bits = read_uint64(data)
         if bits << 1 > 0xFFE0000000000000ULL:
             bits = 0x7FF8000000000000ULL
@@ -464,33 +441,36 @@ cdef class _ComponentReader:
             return b""
         if header != H_VALUE:
             raise damaged()
-        if kind in (K_TEXT, K_BLOB, K_ASCII, K_INET, K_DURATION):
+        if kind in (kinds.TEXT, kinds.BLOB, kinds.ASCII, kinds.INET, kinds.DURATION):
             return self.read_escaped()
-        if kind in (K_INT, K_BIGINT, K_TIMESTAMP, K_SMALLINT, K_TINYINT, K_COUNTER, K_DATE, K_TIME):
+        if kind in (
+            kinds.INT, kinds.BIGINT, kinds.TIMESTAMP, kinds.SMALLINT, kinds.TINYINT, kinds.COUNTER,
+            kinds.DATE, kinds.TIME,
+        ):
             return self.read_integer(kind)
-        if kind in (K_UUID, K_TIMEUUID):
+        if kind in (kinds.UUID, kinds.TIMEUUID):
             return self.read_uuid(kind)
-        if kind in (K_FLOAT, K_DOUBLE):
+        if kind in (kinds.FLOAT, kinds.DOUBLE):
             return self.read_float(kind)
-        if kind == K_BOOLEAN:
+        if kind == kinds.BOOLEAN:
             return self.take(1)
-        if kind == K_VARINT:
+        if kind == kinds.VARINT:
             return self.read_varint()
-        if kind == K_DECIMAL:
+        if kind == kinds.DECIMAL:
             return self.read_decimal()
         return self.read_compound(kind, cql_type)
 
     cdef bytes read_compound(self, int kind, object cql_type):
-        if kind == K_CUSTOM and not isinstance(cql_type, VectorType):
+        if kind == kinds.CUSTOM and not isinstance(cql_type, VectorType):
             return self.read_escaped()
-        if kind == K_CUSTOM:
+        if kind == kinds.CUSTOM:
             element, dimension = cql_type.element, cql_type.dimension
             return pack_vector(
                 cql_type, [self.read_component(element) for _ in range(dimension)]
             )
-        if kind in (K_TUPLE, K_USER):
+        if kind in (kinds.TUPLE, kinds.USER):
             return self.read_fields(cql_type.inner())
-        if kind == K_MAP:
+        if kind == kinds.MAP:
             return self.read_map(cql_type)
         parts = []
         while self.peek_byte() != H_END:
@@ -539,7 +519,7 @@ cdef class _ComponentReader:
 
     cdef bytes read_integer(self, int kind):
         cdef bytes value = self.take(integer_width(kind))
-        if kind == K_DATE or kind == K_TIME:
+        if kind == kinds.DATE or kind == kinds.TIME:
             return value
         return bytes((value[0] ^ 0x80,)) + value[1:]
 
@@ -548,15 +528,15 @@ cdef class _ComponentReader:
         cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(value)
         cdef uint64_t high = read_uint64(data), low = read_uint64(data + 8)
         cdef bytearray result = bytearray()
-        if kind == K_TIMEUUID or high >> 60 == 1:
+        if kind == kinds.TIMEUUID or high >> 60 == 1:
             append_uint64(result, time_back(high))
         else:
             append_uint64(result, version_back(high))
-        append_uint64(result, low ^ SIGN_OF_EACH_BYTE if kind == K_TIMEUUID else low)
+        append_uint64(result, low ^ SIGN_OF_EACH_BYTE if kind == kinds.TIMEUUID else low)
         return bytes(result)
 
     cdef bytes read_float(self, int kind):
-        cdef bytes value = self.take(4 if kind == K_FLOAT else 8)
+        cdef bytes value = self.take(4 if kind == kinds.FLOAT else 8)
         if value[0] >= 0x80:
             return bytes((value[0] ^ 0x80,)) + value[1:]
         return value.translate(_INVERTED)

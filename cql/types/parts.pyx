@@ -8,16 +8,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.string cimport memcpy
 
+from cql.types cimport kinds
+
 import struct
 
 from cql.errors import InvalidRequest
 from cql.types.catalog import TupleType, fixed_width
-
-cdef enum:
-    # The protocol's ids of the collections.
-    K_LIST = 0x20
-    K_MAP = 0x21
-    K_SET = 0x22
 
 cdef enum:
     LENGTH_BYTES = 4
@@ -57,12 +53,12 @@ def pack_map(entries):
 
 cpdef list unpack_list(bytes value):
     """The elements of a list or set; raises InvalidRequest if the bytes are cut or too many."""
-    return split_collection(value, 1, K_LIST)
+    return split_collection(value, 1, kinds.LIST)
 
 
 cpdef list unpack_map(bytes value):
     """The (key, value) pairs of a map; raises InvalidRequest if the bytes are cut or too many."""
-    flat = split_collection(value, 2, K_MAP)
+    flat = split_collection(value, 2, kinds.MAP)
     return list(zip(flat[::2], flat[1::2]))
 
 
@@ -94,7 +90,7 @@ cdef list split_collection(bytes value, int parts_per_entry, int kind):
 
 
 cdef str kind_name(int kind):
-    return "map" if kind == K_MAP else "set" if kind == K_SET else "list"
+    return "map" if kind == kinds.MAP else "set" if kind == kinds.SET else "list"
 
 
 cpdef bytes pack_tuple(object fields):

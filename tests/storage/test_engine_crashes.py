@@ -152,12 +152,21 @@ async def work(disk: SimulatedDisk, history: History, compaction: Pairs = ()) ->
             await engine.drop_table(DROPPED)
             engine.set_layout(layout_of(DROPPED, compaction))
         engine.tick(float(turn))
-        for job in engine.background(turn):
-            await job
+        await one_after_the_other(engine.background(turn))
         engine.check()
         history.files_max = max(history.files_max, files_of_newest_compaction(engine))
     await engine.stop()
     history.synced = history.written
+
+
+async def one_after_the_other(jobs: list[Coroutine[Any, Any, None]]) -> None:
+    """Run jobs; those that a crash keeps from beginning are forgotten."""
+    try:
+        while jobs:
+            await jobs.pop(0)
+    finally:
+        for job in jobs:
+            job.close()
 
 
 def files_of_newest_compaction(engine: Engine) -> int:

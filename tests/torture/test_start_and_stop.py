@@ -36,6 +36,14 @@ def _start(*options: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
+def _client_with_insert(node: NodeProcess) -> tuple[WireClient, bytes]:
+    """A connection, and the id of a prepared INSERT of two integers into a new table."""
+    client = WireClient(node.address, node.port)
+    client.query(KEYSPACE)
+    client.query("CREATE TABLE k.t (a int PRIMARY KEY, b int)")
+    return client, client.prepare("INSERT INTO k.t (a, b) VALUES (?, ?)")
+
+
 def _is_one_sentence(text: str) -> bool:
     return text.startswith("pythia: ") and text.count("\n") == 1 and "Traceback" not in text
 
@@ -122,10 +130,7 @@ def test_the_shard_aware_port_can_be_turned_off(tmp_path: Path) -> None:
 def test_a_drained_node_answers_what_it_has_begun_and_loses_nothing(tmp_path: Path) -> None:
     node = NodeProcess(tmp_path / "data", shards=2).start()
     try:
-        client = WireClient(node.address, node.port)
-        client.query(KEYSPACE)
-        client.query("CREATE TABLE k.t (a int PRIMARY KEY, b int)")
-        statement = client.prepare("INSERT INTO k.t (a, b) VALUES (?, ?)")
+        client, statement = _client_with_insert(node)
         acknowledged, number = 0, 0
         stopping = False
         try:
@@ -166,10 +171,7 @@ def test_a_killed_supervisor_takes_its_shards_along_and_a_restart_works_at_once(
 def test_prepared_statements_survive_a_kill(tmp_path: Path) -> None:
     node = NodeProcess(tmp_path / "data", shards=2).start()
     try:
-        client = WireClient(node.address, node.port)
-        client.query(KEYSPACE)
-        client.query("CREATE TABLE k.t (a int PRIMARY KEY, b int)")
-        id_ = client.prepare("INSERT INTO k.t (a, b) VALUES (?, ?)")
+        client, id_ = _client_with_insert(node)
         until = time.monotonic() + 20
         log = node.directory / "shard-1" / "prepared"
         while not any(b"INSERT INTO k.t" in file.read_bytes() for file in log.iterdir()):
@@ -236,10 +238,7 @@ def test_requests_in_flight_are_all_answered_before_a_drained_node_ends(tmp_path
     file.write_text("commitlog_sync: group\ncommitlog_sync_group_window: 1s\n")
     node = NodeProcess(tmp_path / "data", shards=2, options=("--config", str(file))).start()
     try:
-        client = WireClient(node.address, node.port)
-        client.query(KEYSPACE)
-        client.query("CREATE TABLE k.t (a int PRIMARY KEY, b int)")
-        statement = client.prepare("INSERT INTO k.t (a, b) VALUES (?, ?)")
+        client, statement = _client_with_insert(node)
         numbers = [struct.pack(">i", number) for number in range(1000)]
         client.send(b"".join(execute_frame(i, statement, [n, n]) for i, n in enumerate(numbers)))
         # OPTIONS is answered at once: all before it was read, and waits for the sync of its group.
