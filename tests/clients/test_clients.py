@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from tests.harness.node_process import NodeProcess
 FOLDER = Path(__file__).parent
 BUILD_TIMEOUT_S = 1800
 RUN_TIMEOUT_S = 180
-KEYS_QUICK, KEYS_LONG = 2_000, 100_000
-LONG_TIMEOUT_S = 3600
 
 pytestmark = pytest.mark.clients
 
@@ -73,35 +70,3 @@ def test_gocql_lives_on_a_node(node: NodeProcess) -> None:
 def test_the_rust_driver_lives_on_a_node(node: NodeProcess) -> None:
     _build("rust", "cargo", "build", "--quiet", "--release")
     _run(node, "rust", "target/release/rust-client")
-
-
-@pytest.fixture(scope="module")
-def scylla_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python that has scylla-driver, which cannot live beside cassandra-driver."""
-    folder = tmp_path_factory.mktemp("scylla") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "scylla-driver"]
-    subprocess.run(install, check=True, timeout=BUILD_TIMEOUT_S)
-    return folder / "bin" / "python"
-
-
-@pytest.mark.parametrize("shards", [2, 3])
-def test_the_shard_aware_driver_finds_every_shard(
-    tmp_path: Path, scylla_python: Path, shards: int, request: pytest.FixtureRequest
-) -> None:
-    is_long = request.config.getoption("--long")
-    keys, timeout = (KEYS_LONG, LONG_TIMEOUT_S) if is_long else (KEYS_QUICK, RUN_TIMEOUT_S)
-    process = NodeProcess(tmp_path / "data", shards=shards).start()
-    try:
-        command = [str(scylla_python), str(FOLDER / "scylla_client.py"), process.address]
-        done = subprocess.run(
-            [*command, str(process.port), str(shards), str(keys)],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
-    finally:
-        process.close()
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    assert done.stdout.rstrip().endswith("done")

@@ -7,7 +7,7 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::unprepared::Statement;
-use scylla::value::{CqlDate, CqlDuration, CqlTime, CqlTimestamp, CqlTimeuuid, CqlVarint};
+use scylla::value::{CqlDate, CqlDecimal, CqlDuration, CqlTime, CqlTimestamp, CqlTimeuuid, CqlVarint};
 use scylla::{DeserializeRow, DeserializeValue, SerializeRow, SerializeValue};
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -38,6 +38,7 @@ struct EveryType {
     bl: Vec<u8>,
     bo: bool,
     da: CqlDate,
+    de: CqlDecimal,
     dou: f64,
     du: CqlDuration,
     f: f32,
@@ -82,7 +83,7 @@ async fn every_type(session: &Session) -> Result<(), Box<dyn Error>> {
     session.query_unpaged("CREATE TYPE address (street text, number int)", ()).await?;
     session
         .query_unpaged(
-            "CREATE TABLE every_type (id int PRIMARY KEY, a ascii, bi bigint, bl blob, bo boolean, da date, dou double, \
+            "CREATE TABLE every_type (id int PRIMARY KEY, a ascii, bi bigint, bl blob, bo boolean, da date, de decimal, dou double, \
              du duration, f float, ine inet, si smallint, t text, ti time, ts timestamp, tu timeuuid, tiny tinyint, u uuid, \
              v varint, l list<int>, s set<text>, m map<text, int>, tup tuple<int, text>, ad frozen<address>)",
             (),
@@ -95,6 +96,7 @@ async fn every_type(session: &Session) -> Result<(), Box<dyn Error>> {
         bl: vec![0, 255],
         bo: true,
         da: CqlDate((1 << 31) + 19_782),
+        de: CqlDecimal::from_signed_be_bytes_and_exponent(vec![0xfe, 0x71, 0x5d], 3),
         dou: 1.5,
         du: CqlDuration { months: 1, days: 2, nanoseconds: 3 },
         f: -2.5,
@@ -115,8 +117,8 @@ async fn every_type(session: &Session) -> Result<(), Box<dyn Error>> {
     };
     let insert = session
         .prepare(
-            "INSERT INTO every_type (id, a, bi, bl, bo, da, dou, du, f, ine, si, t, ti, ts, tu, tiny, u, v, l, s, m, tup, ad) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO every_type (id, a, bi, bl, bo, da, de, dou, du, f, ine, si, t, ti, ts, tu, tiny, u, v, l, s, m, tup, ad) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .await?;
     session.execute_unpaged(&insert, &row).await?;

@@ -22,7 +22,7 @@ from cassandra.util import Date, Time
 
 HOST, PORT, SHARDS, KEYS = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
 TOKENS = 1_000_000
-CONNECT_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S, REQUEST_TIMEOUT_S = 30.0, 60.0
 NAMES = ("a", "b", "c")
 COMPOSITE = ("int", "text", "uuid")
 
@@ -74,6 +74,7 @@ def owner(token: int) -> int:
 def main() -> None:
     cluster = Cluster([HOST], port=PORT)
     session = cluster.connect()
+    session.default_timeout = REQUEST_TIMEOUT_S
     (pool,) = session.get_pools()
     until = time.monotonic() + CONNECT_TIMEOUT_S
     while len(pool._connections) < SHARDS and time.monotonic() < until:
