@@ -12,7 +12,7 @@ repeats a run.
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from posixpath import dirname, normpath
 from random import Random
 
@@ -152,6 +152,29 @@ class SimulatedDisk:
         # one of the possible worlds, and the one in which what follows is about the new process.
         found._durable_names = dict(found._names)
         return found
+
+    def fork(self) -> "SimulatedDisk":
+        """Give the disk as it is now, as if the machine had stopped; `restart` gives what is found.
+
+        This one goes on as if nothing had happened.
+        """
+        copies: dict[int, Inode] = {}
+
+        def copy_of(inode: Inode) -> Inode:
+            if id(inode) not in copies:
+                copies[id(inode)] = _copy(inode)
+            return copies[id(inode)]
+
+        stopped = SimulatedDisk(self._random)
+        stopped.is_dead = True
+        stopped._directories = set(self._directories)
+        stopped._names = {name: copy_of(inode) for name, inode in self._names.items()}
+        stopped._durable_names = {n: copy_of(inode) for n, inode in self._durable_names.items()}
+        stopped._changes = [
+            replace(change, inode=None if change.inode is None else copy_of(change.inode))
+            for change in self._changes
+        ]
+        return stopped
 
     # What a test does behind the node's back.
 

@@ -1,7 +1,7 @@
 """The commit log when the machine stops at any call, and when the log's end is torn at any byte."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -112,7 +112,9 @@ async def work(disk: SimulatedDisk, history: History, turns: int = 40) -> None:
 
 @pytest.mark.parametrize("power_cut", [True, False])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_crash_at_any_call_loses_nothing_promised(seed: int, power_cut: bool) -> None:
+def test_a_crash_at_any_call_loses_nothing_promised(
+    seed: int, power_cut: bool, proven: Callable[[str, int], None]
+) -> None:
     async def test() -> None:
         random = Random(seed)
         histories: list[History] = []
@@ -124,6 +126,7 @@ def test_a_crash_at_any_call_loses_nothing_promised(seed: int, power_cut: bool) 
         runs = 0
         async for dead in crash_at_every_call(random, scenario):
             runs += 1
+            proven("crash states", 1)
             history = histories[-1]
             disk = dead.restart(power_cut=power_cut)
             log, found = await replayed(disk)
@@ -217,14 +220,14 @@ class Image:
     """The offset up to which a mark says that all is durable."""
 
 
-def image() -> Image:
+def image(first: int = 0) -> Image:
     """A segment of a little over 64 KiB; its first half is known to be durable."""
     buffer = RecordBuffer()
     buffer.begin(1, 0)
     starts, durable = [0, buffer.end], 0
     mutations: list[int] = []
     while buffer.end < LAST_BYTES + 1000:
-        mutations.append(offset_of(buffer.append(MUTATION, mutation_of(len(mutations)))))
+        mutations.append(offset_of(buffer.append(MUTATION, mutation_of(first + len(mutations)))))
         starts.append(buffer.end)
         if not durable and buffer.end > LAST_BYTES // 2:
             durable = buffer.end
@@ -233,8 +236,19 @@ def image() -> Image:
     return Image(buffer.take(), starts, mutations, durable)
 
 
-def test_a_tail_cut_or_garbled_at_every_byte_ends_before_its_record() -> None:
-    torn = image()
+LOGS_QUICK, LOGS_LONG = 1, 200
+
+
+def test_a_tail_cut_or_garbled_at_every_byte_ends_before_its_record(
+    request: pytest.FixtureRequest, proven: Callable[[str, int], None]
+) -> None:
+    for first in range(LOGS_LONG if request.config.getoption("--long") else LOGS_QUICK):
+        check_every_byte(image(first * 1_000))
+        proven("torn log, bytes", LAST_BYTES)
+
+
+def check_every_byte(torn: Image) -> None:
+    """Cut and garble each of the last bytes: the record in which it lies is where the log ends."""
     at = 0
     for byte in range(len(torn.data) - LAST_BYTES, len(torn.data)):
         while torn.starts[at + 1] <= byte:

@@ -1,7 +1,7 @@
 """The engine when the machine stops at any call to its disk: what was promised is there again."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -213,7 +213,11 @@ def small_files(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.usefixtures("small_files")
 def test_a_crash_at_any_call_loses_nothing_promised(
-    seed: int, strategy: str, power_cut: bool, request: pytest.FixtureRequest
+    seed: int,
+    strategy: str,
+    power_cut: bool,
+    request: pytest.FixtureRequest,
+    proven: Callable[[str, int], None],
 ) -> None:
     step = 1 if request.config.getoption("--long") else QUICK_STEP
     options, files_min = STRATEGIES[strategy]
@@ -238,6 +242,7 @@ def test_a_crash_at_any_call_loses_nothing_promised(
             engine = await opened(disk, compaction)
             histories[-1].check(await numbers_in(engine), power_cut=power_cut)
             await engine.stop()
+        proven("crash states", crashes)
         assert crashes > 200 // step
         assert histories[-1].files_max >= files_min, "the last run went to its end"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -119,13 +120,21 @@ async def numbers_in(engine: Engine) -> set[int]:
 
 async def check(random: Random, number: int, error: int, power_cut: bool) -> bool:
     """One run with an error at a call, and the restart; whether there was such a call."""
-    disk = SimulatedDisk(random, Faults(errnos={number: error}))
+    return await check_all(random, {number: error}, power_cut) >= number
+
+
+async def check_all(random: Random, errors: dict[int, int], power_cut: bool) -> int:
+    """One run with errors at some calls, and the restart; how many calls there were."""
+    disk = SimulatedDisk(random, Faults(errnos=errors))
     node = Node()
     async with asyncio.timeout(60):
         await node.live(disk, ends_well=random.random() < 0.3)
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
         task.cancel()  # What the process would have done if it had lived on.
-    where = f"{errno.errorcode[error]} at call {number}: {disk.trace[number - 1 : number]}"
+    where = ", ".join(
+        f"{errno.errorcode[error]} at call {number}: {disk.trace[number - 1 : number]}"
+        for number, error in errors.items()
+    )
     assert not node.damage, f"{where} was taken for damage"
     healthy = disk.restart(power_cut=power_cut)
     engine = Engine(healthy, "/shard-0", 0, CONFIG)
@@ -136,13 +145,17 @@ async def check(random: Random, number: int, error: int, power_cut: bool) -> boo
     assert promised <= found, f"{where}: {sorted(promised - found)} are lost"
     assert all(table_of(n) == KEPT and n < node.begun for n in found), where
     await engine.stop()
-    return disk.calls >= number
+    return disk.calls
 
 
 @pytest.mark.parametrize("power_cut", [False, True])
 @pytest.mark.parametrize("error", ERRNOS, ids=lambda error: errno.errorcode[error])
 def test_an_error_at_any_call_loses_nothing_acknowledged(
-    seed: int, error: int, power_cut: bool, request: pytest.FixtureRequest
+    seed: int,
+    error: int,
+    power_cut: bool,
+    request: pytest.FixtureRequest,
+    proven: Callable[[str, int], None],
 ) -> None:
     step = 1 if request.config.getoption("--long") else QUICK_STEP
 
@@ -153,4 +166,56 @@ def test_an_error_at_any_call_loses_nothing_acknowledged(
                 return failed
         raise AssertionError("the run does not end")
 
-    assert asyncio.run(test()) > 100 // step
+    failed = asyncio.run(test())
+    proven("I/O errors", failed)
+    assert failed > 100 // step
+
+
+def site_of(call: tuple[str, str]) -> tuple[str, str]:
+    """What a call is for: the operation, and the kind of file."""
+    operation, path = call
+    name = path.rpartition("/")[2]
+    kinds = ("commitlog", "manifest", ".sst", "hot_keys", "tables", "shard-0")
+    return operation, next((kind for kind in kinds if kind in name), "table's directory")
+
+
+@pytest.mark.parametrize("error", ERRNOS, ids=lambda error: errno.errorcode[error])
+def test_an_error_at_each_call_site_loses_nothing_acknowledged(
+    seed: int, error: int, proven: Callable[[str, int], None]
+) -> None:
+    """Every operation on every kind of file fails once, at one of its calls."""
+
+    async def test() -> int:
+        random = Random(seed)
+        healthy = SimulatedDisk(random)
+        await Node().live(healthy, ends_well=True)
+        calls: dict[tuple[str, str], list[int]] = {}
+        for number, call in enumerate(healthy.trace, start=1):
+            calls.setdefault(site_of(call), []).append(number)
+        for site in sorted(calls):
+            await check(random, random.choice(calls[site]), error, random.random() < 0.5)
+        return len(calls)
+
+    sites = asyncio.run(test())
+    proven("I/O errors", sites)
+    assert sites > 20
+
+
+ROUNDS_QUICK, ROUNDS_LONG = 20, 500
+
+
+def test_errors_at_random_lose_nothing_acknowledged(
+    seed: int, request: pytest.FixtureRequest, proven: Callable[[str, int], None]
+) -> None:
+    """Several calls of a life fail, with any errno."""
+    rounds = ROUNDS_LONG if request.config.getoption("--long") else ROUNDS_QUICK
+
+    async def test() -> None:
+        random = Random(seed)
+        for _ in range(rounds):
+            numbers = random.sample(range(5, 300), random.randint(2, 6))
+            errors = {number: random.choice(ERRNOS) for number in numbers}
+            await check_all(random, errors, random.random() < 0.5)
+
+    asyncio.run(test())
+    proven("I/O errors", rounds)

@@ -7,6 +7,7 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def node(tmp_path: Path) -> NodeProcess:
 
 
 def test_a_killed_node_loses_nothing_that_was_acknowledged(
-    node: NodeProcess, kill_cycles: int, seed: int
+    node: NodeProcess, kill_cycles: int, seed: int, proven: Callable[[str, int], None]
 ) -> None:
     rng = random.Random(seed)
     ledger = Ledger()
@@ -47,7 +48,9 @@ def test_a_killed_node_loses_nothing_that_was_acknowledged(
             killer.join()
             node.start()
             ledger.check(read_all(node))
+            proven("kill", 1)
         assert ledger.acknowledged
+        proven("writes acknowledged under kill", ledger.next_version)
         assert node.stop() == 0
     finally:
         node.close()

@@ -13,7 +13,7 @@ import shutil
 import struct
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,7 +25,8 @@ from tests.harness.wire import ServerError, WireClient
 
 VOLUME_BYTES = 400 << 20
 LOAD_S_MAX = 0.4
-CUTS_QUICK, CUTS_LONG = 3, 50
+CUTS_QUICK, CUTS_LONG = 20, 200
+"""Of each file system."""
 # _IOR('X', 125, __u32), which ext4 and XFS share; the argument says that no journal is written.
 SHUTDOWN, WITHOUT_JOURNAL = 0x8004587D, struct.pack("I", 2)
 
@@ -76,7 +77,11 @@ def volume(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Volume]:
 
 
 def test_a_power_cut_takes_nothing_that_batch_mode_acknowledged(
-    volume: Volume, request: pytest.FixtureRequest, tmp_path: Path, seed: int
+    volume: Volume,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    seed: int,
+    proven: Callable[[str, int], None],
 ) -> None:
     cuts = CUTS_LONG if request.config.getoption("--long") else CUTS_QUICK
     config = tmp_path / "batch.yaml"
@@ -94,6 +99,7 @@ def test_a_power_cut_takes_nothing_that_batch_mode_acknowledged(
             volume.mount()
             node.start()
             ledger.check(read_all(node))
+            proven("power cut", 1)
         assert ledger.acknowledged
         assert node.stop() == 0
     finally:
