@@ -17,7 +17,7 @@ from random import Random
 from typing import Final
 
 from storage.compaction.outputs import Outputs
-from storage.compaction.rewrite import write_partition
+from storage.compaction.rewrite import RUN_BYTES, write_partition
 from storage.compaction.run import SortedRun
 from storage.disk import Disk
 from storage.io_queue import IoClass, IoQueue
@@ -26,10 +26,13 @@ from storage.manifest import LiveSSTable, Manifest, key_head
 from storage.merge import Chunk, CompactionMerge, Head
 from storage.pace import Pace
 from storage.points import NO_POINTS, Points
+from storage.row import NO_DELETION
 from storage.split_groups import Group, Part, groups_of
+from storage.sstable import splice
 from storage.sstable.output import SSTableOutput, Turns, file_name
 from storage.sstable.reader import NO_KEY, Fetch, Parsed, SSTable, open_sstable
 from storage.sstable.runs import Scan
+from storage.sstable.splice import Lane, Splice
 from storage.store import IDENTITY_BYTES, TABLES_DIRECTORY, table_directory
 
 READ_AHEAD_BYTES_MAX: Final = 512 * 1024
@@ -38,6 +41,8 @@ READ_AHEAD_TOTAL_BYTES: Final = 16 * 1024 * 1024
 """Divided among the files that are read at once."""
 CALLS_MAX: Final = 16
 CALLS_BYTES_MAX: Final = 16 * 1024 * 1024
+GOES_ON: Final = (splice.PAUSED, splice.LIMIT, splice.FULL)
+"""Why a splice stops and may go on with the blocks that it has."""
 PARTITIONS_SPARE: Final = 1.1
 """Targets do not get exactly equal numbers of partitions; filters are made for some more."""
 
@@ -54,10 +59,15 @@ class Split:
         random: Random,
         points: Points = NO_POINTS,
         wall_s: int = 0,
+        owned_until: Callable[[bytes], bytes] | None = None,
     ) -> None:
-        """`owner_of` gives for a key the number of its target; the new files are from `wall_s`."""
+        """`owner_of` gives for a key the number of its target; the new files are from `wall_s`.
+
+        `owned_until`, if given, says up to which key all belong to the same owner.
+        """
         self._disk = disk
         self._owner_of = owner_of
+        self._owned_until = owned_until or _next_key
         self._points = points
         self._sources = [(source, Manifest(disk, source, points)) for source in sources]
         turns = Turns(IoQueue(CALLS_MAX, CALLS_BYTES_MAX), IoClass.STREAMING)
@@ -112,6 +122,7 @@ class Split:
         size = sum(part.run.file_bytes for part in parts)
         router = _Router(
             self._owner_of,
+            self._owned_until,
             [
                 _TargetOutputs(target, layout, group, int(expected * PARTITIONS_SPARE) + 1)
                 for target in self._targets
@@ -141,17 +152,51 @@ class Split:
 
 
 async def _merge(chains: Sequence[_Chain], router: _Router) -> None:
-    """Write all partitions of the chains, which have begun."""
+    """Write all partitions of the chains, which have begun.
+
+    Plain ones go from block to block, a stretch of one owner at a time; no time has come, so
+    nothing is due for purging.
+    """
     merge = CompactionMerge(0, 0, None, False)
     pace = Pace()
-    while keys := [chain.key for chain in chains if chain.key is not None]:
-        key = min(keys)
-        at_hand = [chain for chain in chains if chain.key == key]
-        merge.begin(key, [chain.head for chain in at_hand])
-        await write_partition(key, at_hand, merge, await router.output_for(key), pace)
-        for chain in at_hand:
-            if not chain.skip_now():
-                await chain.skip()
+    while going := [chain for chain in chains if chain.key is not None]:
+        quick = Splice([chain.lane for chain in going], 0, 0, None, _keep)
+        output = await router.output_for(min(chain.key for chain in going if chain.key is not None))
+        while (reason := quick.run(output.writer.sink, router.limit, RUN_BYTES)) in GOES_ON:
+            assert quick.key is not None, "there is another partition"
+            if reason == splice.LIMIT:
+                output = await router.output_for(quick.key)
+            elif reason == splice.FULL:
+                output.writer.close_block()
+            if pace.spend(quick.spent):
+                await output.drain()
+                await pace.rest()
+        if reason == splice.EMPTY:
+            for chain in going:
+                if chain.is_used_up:
+                    await chain.skip()
+        elif reason == splice.OTHER:
+            key = quick.key
+            assert key is not None, "there is another partition"
+            at_hand = [chain for chain in going if chain.key == key]
+            merge.begin(key, [chain.head for chain in at_hand])
+            await write_partition(key, at_hand, merge, output, pace)
+            for chain in at_hand:
+                if not chain.skip_now():
+                    await chain.skip()
+        if pace.spend(quick.spent):
+            await output.drain()
+            await pace.rest()
+
+
+def _keep(key: bytes) -> int:
+    """Nothing of any key is purged."""
+    return NO_DELETION
+
+
+def _next_key(key: bytes) -> bytes:
+    """Of the key above, nobody knows whose it is."""
+    return key + b"\0"
 
 
 class _Chain:
@@ -175,6 +220,17 @@ class _Chain:
     def key(self) -> bytes | None:
         """The partition at hand; None at the end."""
         return None if self._scan is None else self._scan.key
+
+    @property
+    def lane(self) -> Lane:
+        """The sections at hand, for `storage.sstable.splice`."""
+        assert self._scan is not None, "a partition is at hand"
+        return self._scan.lane
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the next block is needed."""
+        return self._scan is not None and self._scan.lane.is_used_up
 
     @property
     def head(self) -> Head:
@@ -302,6 +358,11 @@ class _TargetOutputs:
             self._current = output
         return output
 
+    @property
+    def limit(self) -> bytes:
+        """The first key that does not belong into the file which `output_for` gave last."""
+        return self._outputs.limit
+
     async def finish(self) -> None:
         """End the last file."""
         await self._target.take(self._layout, await self._outputs.finish(), self._level)
@@ -315,8 +376,16 @@ class _TargetOutputs:
 class _Router:
     """Sends each partition to the outputs of its owner."""
 
-    def __init__(self, owner_of: Callable[[bytes], int], outputs: Sequence[_TargetOutputs]) -> None:
+    def __init__(
+        self,
+        owner_of: Callable[[bytes], int],
+        owned_until: Callable[[bytes], bytes],
+        outputs: Sequence[_TargetOutputs],
+    ) -> None:
         self._owner_of = owner_of
+        self._owned_until = owned_until
+        self.limit = b""
+        """The first key that may not belong into the output which `output_for` gave last."""
         self._outputs = outputs
         self._owner = -1
         self._current: SSTableOutput | None = None
@@ -329,7 +398,9 @@ class _Router:
             if self._current is not None and self._current.is_drain_due:
                 await self._current.drain()
             self._owner = owner
-        self._current = await self._outputs[owner].output_for(key)
+        outputs = self._outputs[owner]
+        self._current = await outputs.output_for(key)
+        self.limit = min(self._owned_until(key), outputs.limit)
         return self._current
 
     async def finish(self) -> None:

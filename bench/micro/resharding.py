@@ -15,13 +15,14 @@ from tempfile import TemporaryDirectory
 
 import uvloop
 
-from cluster.token import decorate, key_token, shard_of
+from cluster.token import decorate, key_token, owned_until, position, shard_of
 from storage.direct_disk import IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
 from storage.layout import Layout
 from storage.mutation import MutationBuilder
 from storage.row import RowBuilder
 from storage.split import Split
+from storage.sstable.reader import NO_KEY
 
 MIB = 1024 * 1024
 LAYOUT = Layout(b"t" * 16, "ks.t", frozenset({1}), True, False)
@@ -61,7 +62,19 @@ async def _run(directory: str, old: int, new: int, partitions: int) -> None:
         await _fill(engine, shard, old, partitions)
         await engine.stop()
     targets = [f"{directory}/resharding/shard-{shard}" for shard in range(new)]
-    split = Split(disk, sources, targets, lambda k: shard_of(key_token(k), new), Random(1))
+
+    def until(key: bytes) -> bytes:
+        token = owned_until(key_token(key), new)
+        return NO_KEY if token is None else position(token)
+
+    split = Split(
+        disk,
+        sources,
+        targets,
+        lambda key: shard_of(key_token(key), new),
+        Random(1),
+        owned_until=until,
+    )
     await split.open([LAYOUT])
     begun, used = time.perf_counter(), time.process_time()
     await split.run()

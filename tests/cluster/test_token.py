@@ -17,6 +17,7 @@ from cluster.token import (
     decorate,
     key_range,
     key_token,
+    owned_until,
     position,
     shard_of,
     token_of,
@@ -138,3 +139,16 @@ def test_a_range_holds_exactly_the_keys_of_its_tokens(
     wanted = lower is None or token > lower or (from_lower and token == lower)
     wanted = wanted and (upper is None or token < upper or (to_upper and token == upper))
     assert inside == wanted
+
+
+@given(st.integers(-(2**63), 2**63 - 1), st.integers(1, 200), st.sampled_from([0, 4, 12]))
+def test_all_tokens_below_the_bound_have_the_same_owner_and_the_bound_another(
+    token: int, shards: int, ignore_msb: int
+) -> None:
+    owner = shard_of(token, shards, ignore_msb)
+    until = owned_until(token, shards, ignore_msb)
+    last = 2**63 - 1 if until is None else until - 1
+    assert last >= token and shard_of(last, shards, ignore_msb) == owner
+    assert shard_of((token + last) // 2, shards, ignore_msb) == owner
+    if until is not None and shards > 1:
+        assert shard_of(until, shards, ignore_msb) == (owner + 1) % shards

@@ -22,6 +22,7 @@ from storage.slice import Page, Slice
 from storage.split import Split
 from storage.split_groups import chains_of, groups_of
 from storage.sstable.output import file_name
+from storage.sstable.reader import NO_KEY
 from storage.store import table_directory
 from tests.storage.split_parts import (
     Partition,
@@ -94,7 +95,21 @@ async def settle(disk: Disk, paths: Sequence[str], layouts: list[Layout]) -> Non
 async def split(
     disk: Disk, sources: Sequence[str], targets: Sequence[str], layouts: list[Layout]
 ) -> Split:
-    work = Split(disk, sources, targets, lambda key: owner(key, len(targets)), Random(1))
+
+    def until(key: bytes) -> bytes:
+        """The next of the keys that is another's: no stretch could be longer."""
+        mine = owner(key, len(targets))
+        others = (k for k in sorted(KEYS) if k > key and owner(k, len(targets)) != mine)
+        return next(others, NO_KEY)
+
+    work = Split(
+        disk,
+        sources,
+        targets,
+        lambda key: owner(key, len(targets)),
+        Random(1),
+        owned_until=until,
+    )
     await work.open(layouts)
     await work.run()
     await work.finish()
