@@ -4,6 +4,7 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
+from storage.key_map cimport KeyMap
 from storage.memtable cimport MemoryRun
 from storage.merge cimport Chunk
 
@@ -31,7 +32,7 @@ cdef class Stretch:
 @cython.no_gc
 cdef class CachedPartition:
     cdef readonly bytes key
-    cdef dict home              # where its key leads to it, as long as it is not forgotten
+    cdef KeyMap home            # where its key leads to it, as long as it is not forgotten
     cdef int64_t deletion_ts    # INT64_MIN if the partition is not deleted
     cdef uint32_t deleted_at
     cdef bytes static_row       # b"" if there is none
@@ -68,7 +69,7 @@ cdef class RowCache:
     cdef readonly Py_ssize_t refusals       # of what was read too long ago, or is too large
     cdef readonly Py_ssize_t evictions
     cdef PyObject* hand                     # of the clock; NULL if the ring is empty
-    cdef list dead                          # dicts of partitions which were cleared
+    cdef list dead                          # maps of partitions which were cleared
     cdef CachedPartition dying              # one of theirs, which is being freed; or None
 
     cdef int charge(self, Py_ssize_t size) except -1
@@ -90,7 +91,7 @@ cdef class RowCache:
 @cython.final
 cdef class TableCache:
     cdef RowCache cache
-    cdef dict partitions        # key -> CachedPartition
+    cdef KeyMap partitions      # key -> CachedPartition
     cdef readonly int64_t phase     # grows when the SSTables get other content
     cdef public Py_ssize_t hits         # reads which it could answer without files
     cdef public Py_ssize_t misses

@@ -21,6 +21,7 @@ second chance. A wide partition loses its cold stretches and keeps the others.
 cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
+from storage.key_map cimport KeyMap
 from storage.memtable cimport MemoryRun
 from storage.merge cimport Chunk, CompactionMerge, clip, insert_tombstone
 from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
@@ -242,10 +243,10 @@ cdef class TableCache:
 
     def __init__(self, RowCache cache not None):
         self.cache = cache
-        self.partitions = {}
+        self.partitions = KeyMap()
 
     def __len__(self) -> int:
-        return len(self.partitions)
+        return self.partitions.size
 
     def knows(self, bytes key not None) -> bool:
         """Whether anything of a partition is known."""
@@ -254,7 +255,7 @@ cdef class TableCache:
     cpdef CachedRun find(self, bytes key):
         """What is known of a partition; None if nothing is."""
         cdef CachedRun run
-        cdef object partition = self.partitions.get(key)
+        cdef object partition = self.partitions.find(key)
         if partition is None:
             return None
         run = CachedRun.__new__(CachedRun)
@@ -276,7 +277,7 @@ cdef class TableCache:
         if phase != self.phase or not cache.make_room(size):
             cache.refusals += 1
             return False
-        partition = self.partitions.get(key)
+        partition = self.partitions.find(key)
         if partition is None:
             if head is None:
                 return False
@@ -285,7 +286,7 @@ cdef class TableCache:
             partition.home = self.partitions
             partition.deletion_ts, partition.deleted_at, partition.static_row = head
             partition.cost = PARTITION_BYTES + cost_of(key) + cost_of(partition.static_row)
-            self.partitions[key] = partition
+            self.partitions.put(key, partition)
             cache.charge(partition.cost)
         elif not partition.is_free(chunk.start, chunk.end):
             return False
@@ -309,7 +310,7 @@ cdef class TableCache:
         A slice ends when about `rows_max` rows were merged.
         """
         cdef RowCache cache = self.cache
-        cdef CachedPartition partition = self.partitions.get(key)
+        cdef CachedPartition partition = self.partitions.find(key)
         cdef Stretch stretch
         cdef Chunk part
         cdef bytes position = start
@@ -334,13 +335,13 @@ cdef class TableCache:
     def clear(self) -> None:
         """Forgets everything at once; the cache's `sweep` gives the memory back."""
         self.phase += 1
-        if self.partitions:
+        if self.partitions.size:
             self.cache.dead.append(self.partitions)
-            self.partitions = {}
+            self.partitions = KeyMap()
 
     def stretches_of(self, bytes key not None) -> list[Chunk]:
         """Everything that is known of a partition; for tests."""
-        cdef CachedPartition partition = self.partitions.get(key)
+        cdef CachedPartition partition = self.partitions.find(key)
         if partition is None:
             return []
         return [partition.at(i).chunk() for i in range(partition.count())]
@@ -379,7 +380,7 @@ cdef class RowCache:
 
     def sweep(self, Py_ssize_t steps) -> bool:
         """Frees some of what was cleared, in so many steps at most; whether there is more."""
-        cdef dict partitions
+        cdef KeyMap partitions
         while steps > 0 and self.has_dead:
             steps -= 1
             if self.dying is not None:
@@ -389,9 +390,9 @@ cdef class RowCache:
                 if self.dying.count() == 0:
                     self.dying = None
                 continue
-            partitions = <dict>self.dead[len(self.dead) - 1]
-            if partitions:
-                _, self.dying = partitions.popitem()
+            partitions = <KeyMap>self.dead[len(self.dead) - 1]
+            if partitions.size:
+                _, self.dying = partitions.take_any()
             else:
                 self.dead.pop()
         return self.has_dead
@@ -438,8 +439,8 @@ cdef class RowCache:
         self.unlink(stretch)
         partition.remove(stretch)
         if partition.count() == 0:
-            if partition.home.get(partition.key) is partition:
-                del partition.home[partition.key]
+            if partition.home.find(partition.key) is partition:
+                partition.home.remove(partition.key)
             self.charge(-partition.cost)
         return 0
 

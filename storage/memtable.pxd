@@ -3,6 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t, uint32_t
 
+from storage.key_map cimport KeyMap
 from storage.merge cimport Chunk
 from storage.mutation cimport Item, Mutation
 from storage.sorted_map cimport SortedMap
@@ -30,7 +31,7 @@ cdef class MemoryRun:
 
 @cython.final
 cdef class Memtable:
-    cdef dict partitions        # key -> MemoryPartition, or the row itself if it is the only one
+    cdef KeyMap partitions      # key -> MemoryPartition, or the row itself if it is the only one
     cdef SortedMap order        # the keys
     cdef readonly bint has_clustering
     cdef readonly bint has_static

@@ -14,6 +14,7 @@ cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t
 
+from storage.key_map cimport KeyMap
 from storage.merge cimport Chunk, clip, insert_tombstone
 from storage.mutation cimport ITEM_ROW, Item, ItemScan, Mutation, next_item
 from storage.order cimport compare, find_end, find_place
@@ -54,7 +55,7 @@ cdef class Memtable:
 
     def __init__(self, bint has_clustering, bint has_static):
         assert has_clustering or not has_static, "static columns need clustering columns"
-        self.partitions = {}
+        self.partitions = KeyMap()
         self.order = SortedMap()
         self.has_clustering = has_clustering
         self.has_static = has_static
@@ -62,7 +63,7 @@ cdef class Memtable:
         self.high = INT64_MIN
 
     def __len__(self) -> int:
-        return len(self.partitions)
+        return self.partitions.size
 
     @property
     def timestamps(self) -> tuple[int, int] | None:
@@ -110,10 +111,10 @@ cdef class Memtable:
         next_item(&scan, &item)
         if item.kind != ITEM_ROW or item.start_size:
             return 0
-        found = self.partitions.get(mutation.key)
+        found = self.partitions.find(mutation.key)
         row = copy_of(item.end, item.end_size)
         if found is None:
-            self.partitions[mutation.key] = row
+            self.partitions.put(mutation.key, row)
             self.order.locate(mutation.key)
             self.order.insert(mutation.key, None)
             self.memory_bytes += KEY_BYTES + cost(mutation.key) + cost(row)
@@ -121,14 +122,14 @@ cdef class Memtable:
         if not isinstance(found, bytes):
             return 0
         merged = merge_pair(<bytes>found, row)
-        self.partitions[mutation.key] = merged
+        self.partitions.put(mutation.key, merged)
         self.memory_bytes += cost(merged) - cost(<bytes>found)
         return 1
 
     cdef MemoryPartition open_partition(self, bytes key):
         """The partition of `key`, new if there is none, unfolded if it is a mere row."""
         cdef MemoryPartition partition
-        cdef object found = self.partitions.get(key)
+        cdef object found = self.partitions.find(key)
         if isinstance(found, MemoryPartition):
             return found
         partition = MemoryPartition()
@@ -139,7 +140,7 @@ cdef class Memtable:
         else:
             partition.clustering = b""
             partition.row = found
-        self.partitions[key] = partition
+        self.partitions.put(key, partition)
         self.memory_bytes += PARTITION_BYTES
         return partition
 
@@ -201,7 +202,7 @@ cdef class Memtable:
     cpdef MemoryRun find(self, bytes key):
         """The run of a partition, for a merge; None if nothing of it is here."""
         cdef MemoryRun run
-        cdef object found = self.partitions.get(key)
+        cdef object found = self.partitions.find(key)
         if found is None:
             return None
         run = MemoryRun.__new__(MemoryRun)
@@ -214,7 +215,7 @@ cdef class Memtable:
         cdef MapBlock block
         cdef list found = []
         if limit <= 0:
-            limit = len(self.partitions)
+            limit = self.partitions.size
         for at in range(self.order.find_block(start), len(self.order.blocks)):
             block = <MapBlock>self.order.blocks[at]
             first = find_place(block.keys, start, 0, len(block.keys))
@@ -243,18 +244,18 @@ cdef class Memtable:
         cdef MapBlock block = <MapBlock>blocks[len(blocks) - 1]
         cdef bytes key
         assert self.users == 0, "nobody reads what is dissolved"
-        while count > 0 and len(self.partitions):
+        while count > 0 and self.partitions.size:
             if not len(block.keys):
                 blocks.pop()
                 self.order.firsts.pop()
                 block = <MapBlock>blocks[len(blocks) - 1]
             key = <bytes>block.keys[len(block.keys) - 1]
-            count -= self.dissolve_rows(self.partitions[key], count)
+            count -= self.dissolve_rows(self.partitions.find(key), count)
             if count > 0:
-                del self.partitions[key]
+                self.partitions.remove(key)
                 block.keys.pop()
                 count -= 1
-        return len(self.partitions) > 0
+        return self.partitions.size > 0
 
     cdef Py_ssize_t dissolve_rows(self, object found, Py_ssize_t count) except -1:
         """Frees rows and tombstones of a partition, unless a read has it; gives how many."""
@@ -276,8 +277,9 @@ cdef class Memtable:
     def check(self) -> None:
         """Asserts the invariants; slow."""
         self.order.check()
-        assert self.keys() == sorted(self.partitions), "the order holds every key once"
-        for found in self.partitions.values():
+        self.partitions.check()
+        assert self.keys() == sorted(dict(self.partitions.items())), "the order has every key once"
+        for _, found in self.partitions.items():
             if isinstance(found, bytes):
                 assert not self.has_clustering, "a mere row has no clustering"
             else:

@@ -145,15 +145,16 @@ class _Patience:
 
 async def _drive(merge: PageMerge, runs: Sequence[Run], reverse: bool, patience: _Patience) -> int:
     """Feed the merge until its partition or the page is done, or patience ends (PAUSED)."""
-    counted = merge.steps
+    counted, limit = merge.steps, STEPS_MAX
     while True:
-        outcome = merge.advance(STEPS_MAX)
+        outcome = merge.advance(limit)
         steps, counted = merge.steps - counted, merge.steps
         if outcome >= 0:
             chunk = runs[outcome].chunk_at(merge.position(outcome), reverse)
             merge.feed(outcome, chunk if isinstance(chunk, Chunk) else await chunk)
-            # Only PAUSED leaves a position behind from which another page can go on.
-            await patience.is_at_end(steps + STEPS_PER_CHUNK)
+            if await patience.is_at_end(steps + STEPS_PER_CHUNK):
+                # Only behind a row is a position from which another page can go on.
+                limit = 1
         elif outcome == PAUSED:
             if await patience.is_at_end(steps):
                 return PAUSED

@@ -18,6 +18,7 @@ import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from bench.load.servers import wait_until_idle
 from tests.harness.node_process import NodeProcess
 from tests.harness.wire import WireClient, execute_frame
 
@@ -106,14 +107,19 @@ def wide_partition(node: NodeProcess, client: WireClient, megabytes: int) -> Non
     _fill(client, insert, rows, [os.urandom(ROW_BYTES)])
     print(f"a partition of {megabytes} MB in {rows} rows; PSS {pss_mib(node):.0f} MiB")
     of_it = "SELECT * FROM bench.wide WHERE k = 0x6b"
+    ways = (
+        ("from the start", ""),
+        ("from the end", " ORDER BY c DESC"),
+        ("from the middle", f" AND c >= {rows // 2}"),
+        ("back from the middle", f" AND c < {rows // 2} ORDER BY c DESC"),
+    )
+    for when in ("right after the writes", "when nothing else is done"):
+        print(f"  {when}")
+        with Probe(node.port):
+            for what, rest in ways:
+                _time_pages(client, what, of_it + rest, 200)
+        wait_until_idle(node.shard_pids())
     with Probe(node.port):
-        for what, rest in (
-            ("from the start", ""),
-            ("from the end", " ORDER BY c DESC"),
-            ("from the middle", f" AND c >= {rows // 2}"),
-            ("back from the middle", f" AND c < {rows // 2} ORDER BY c DESC"),
-        ):
-            _time_pages(client, what, of_it + rest, 200)
         _time_pages(client, "all of it", of_it, rows)
     print(f"  PSS {pss_mib(node):.0f} MiB")
 
@@ -128,6 +134,9 @@ def tombstones(node: NodeProcess, client: WireClient, count: int) -> None:
     with Probe(node.port):
         _time_pages(client, "page by page", "SELECT * FROM bench.queue WHERE k = 0x6b", count)
     print(f"  PSS {pss_mib(node):.0f} MiB")
+    for line in node.log.read_text().splitlines():
+        if "turns of the loop" in line:
+            print(f"  log: {line}")
 
 
 def many_tables(node: NodeProcess, client: WireClient, count: int) -> None:

@@ -357,7 +357,7 @@ cdef class MemorySplice:
 
     cdef bint _put(self, Sink sink, bytes key) except -1:
         """Writes a partition; False if it is not plain or too large for a block."""
-        cdef object found = self._memtable.partitions[key]
+        cdef object found = self._memtable.partitions.find(key)
         if not isinstance(found, bytes):
             return self._put_partition(sink, key, <MemoryPartition>found)
         sink.open(key)

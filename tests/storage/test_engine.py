@@ -14,6 +14,7 @@ from storage.disk import Disk
 from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptData, CorruptFile, DiskError, Overloaded, UnknownTable
 from storage.flush import write_memtable
+from storage.layout import Layout
 from storage.memory_disk import MemoryDisk
 from storage.mutation import Mutation, MutationBuilder
 from storage.row import RowBuilder
@@ -549,6 +550,47 @@ def test_a_read_of_many_tombstones_in_memory_rests_although_no_block_has_many() 
             answer = engine.read(Slice(TABLE_ID, key=key_of(1), reverse=reverse), 0)
             assert not isinstance(answer, Page), "it lets others run before it is done"
             assert not (await answer).partitions
+        await engine.stop()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("place", ["memory", "a file", "a file, past the row cache"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_page_of_nothing_but_tombstones_ends_in_time_and_the_next_one_goes_on(
+    monkeypatch: pytest.MonkeyPatch, place: str, reverse: bool
+) -> None:
+    monkeypatch.setattr("storage.read.PAGE_S", 0.0)
+
+    async def scenario() -> None:
+        engine = Engine(MemoryDisk(), "/shard-0", 0)
+        await engine.open([Layout(TABLE_ID, "k.t", frozenset({1}), True, False)])
+        numbers = range(20_000)
+        for number in numbers:
+            row = RowBuilder()
+            row.begin(1, number in (0, numbers[-1]))
+            if number not in (0, numbers[-1]):
+                row.delete_row(1, 1)
+            builder = MutationBuilder(TABLE_ID, key_of(1))
+            builder.row(b"%06d" % number, row.finish())
+            waited = engine.apply(builder.finish())
+            if waited is not None:
+                await waited
+        if place != "memory":
+            await engine.flush()
+        wanted = Slice(
+            TABLE_ID, key=key_of(1), reverse=reverse, bypass_cache="past" in place, row_limit=10
+        )
+        found, pages = [], 0
+        while True:
+            page = await read(engine, wanted)
+            found += [c for partition in page.partitions for c in partition.clusterings]
+            pages += 1
+            if not page.more:
+                break
+            wanted = wanted.after(page)
+        assert found == [b"%06d" % n for n in (sorted((0, numbers[-1]), reverse=reverse))]
+        assert pages >= 3, "each ends after a few turns"
         await engine.stop()
 
     run(scenario())
