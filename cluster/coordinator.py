@@ -144,7 +144,7 @@ class Coordinator:
             if isinstance(rows, Page):
                 return rows
             rows = self.deadlines.limit(rows, deadline)
-            return received(translated(rows), self._read_terms(1, level))
+            return received(rows, self._read_terms(1, level))
         if level.is_serial:
             return self._read_serial(wanted, replication, level, wall_s, deadline)
         terms = self._read_terms(self._require(key, replication, level), level)

@@ -15,6 +15,8 @@ from cluster.errors import (
     ShardDown,
     Unavailable,
 )
+from cluster.replica import replica_error
+from storage.errors import StorageError
 from storage.slice import Page
 from storage.values import value_class
 
@@ -47,8 +49,10 @@ class ReadTerms:
 
 
 async def received(page: Awaitable[Page], terms: ReadTerms) -> Page:
-    """Wait for a replica's rows, or raise what the client must hear."""
+    """Wait for rows, of a replica or of our own storage, or raise what the client must hear."""
     try:
         return await page
+    except StorageError as error:
+        raise terms.error(replica_error(error)) from error
     except ClusterError as fault:
         raise terms.error(fault) from fault

@@ -14,6 +14,7 @@ from cluster.consistency import Consistency
 from cluster.replication import Replication
 from cql.batching import BatchGuard
 from cql.bind import Binding, Slot
+from cql.by_key import RowsByKey
 from cql.conditional import ConditionalWrite, Part
 from cql.environment import Environment
 from cql.errors import InvalidRequest, Unauthorized
@@ -40,6 +41,7 @@ from cql.protocol.requests import UNSET, Batch, Execute, QueryOptions
 from cql.reading import SelectRunner
 from cql.results import NO_METADATA_ID, VOID, Prepared, Result, SetKeyspace, Void
 from cql.results_memory import Results
+from cql.rows import Rows
 from cql.schema import Schema, SchemaHolder, Table
 from cql.steps import Steps, drive
 from cql.types.codec import decode_duration
@@ -327,20 +329,55 @@ class Executor:
             if wanted is None:
                 return by_key.rows(None)
             replication = self._ports.replication(plan.table.keyspace)
-            first = self._coordinator.read(wanted, replication, level, binding.wall_s, deadline)
-            if type(first) is Page and not first.more:
-                rows = by_key.rows(first)
-                if options.page_size <= 0 or len(rows.data) <= self._results.page_bytes_max:
-                    return rows
-        return self._selects.run(
-            plan,
-            binding,
-            self._reader(plan.table, level, binding, deadline),
-            options.page_size,
-            options.paging_state,
-            query_id,
-            first,
-        )
+            answer = self._coordinator.read(wanted, replication, level, binding.wall_s, deadline)
+            if not isinstance(answer, Page):
+                return self._rows_after(answer, plan, by_key, binding, options, deadline, query_id)
+            rows = self._rows_of(answer, by_key, options)
+            if rows is not None:
+                return rows
+            first = answer
+        return self._run_select(plan, binding, options, deadline, query_id, first)
+
+    def _rows_of(self, page: Page, by_key: RowsByKey, options: QueryOptions) -> Rows | None:
+        """The answer, if this page is all of it and has room in a reply."""
+        if page.more:
+            return None
+        rows = by_key.rows(page)
+        if options.page_size <= 0 or len(rows.data) <= self._results.page_bytes_max:
+            return rows
+        return None
+
+    async def _rows_after(
+        self,
+        first: Awaitable[Page],
+        plan: SelectPlan,
+        by_key: RowsByKey,
+        binding: Binding,
+        options: QueryOptions,
+        deadline: float,
+        query_id: bytes,
+    ) -> Rows:
+        """The short way of a read that has to wait."""
+        page = await first
+        rows = self._rows_of(page, by_key, options)
+        if rows is None:
+            rest = self._run_select(plan, binding, options, deadline, query_id, page)
+            rows = rest if isinstance(rest, Rows) else await rest
+        return rows
+
+    def _run_select(
+        self,
+        plan: SelectPlan,
+        binding: Binding,
+        options: QueryOptions,
+        deadline: float,
+        query_id: bytes,
+        first: Page | None,
+    ) -> Rows | Awaitable[Rows]:
+        """The long way; `first` is the answer to the first slice, if there is one already."""
+        reader = self._reader(plan.table, options.consistency, binding, deadline)
+        page_size, state = options.page_size, options.paging_state
+        return self._selects.run(plan, binding, reader, page_size, state, query_id, first)
 
     def _reader(
         self, table: Table, level: Consistency, binding: Binding, deadline: float

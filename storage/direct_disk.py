@@ -21,7 +21,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from storage.disk import Bytes, OpenMode, Space
+from storage.disk import Bytes, OpenMode, Space, Taker
 from storage.errors import DirectoryLocked, DiskError, IoUringRefused, disk_error
 from storage.io_call import Descriptor
 from storage.io_threads import IoThreads
@@ -68,6 +68,11 @@ class FileCalls(Protocol):
         self, file: Descriptor, offset: int, size: int, skip: int, wanted: int
     ) -> Future[bytes]:
         """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
+
+    def begin_read(
+        self, file: Descriptor, offset: int, size: int, skip: int, wanted: int, taker: Taker
+    ) -> None:
+        """Like `read`, for who is told in the place of a future."""
 
     def write(self, file: Descriptor, offset: int, data: Bytes, aligned: bool) -> Future[None]:
         """Write all of `data` at `offset`, from aligned memory if `aligned`."""
@@ -268,6 +273,18 @@ class DirectFile:
             raise _typed(failure, "read", self._path) from failure
         finally:
             calls.leave()
+
+    def begin_read(self, offset: int, size: int, taker: Taker) -> None:
+        """Like `read`, without a coroutine: `taker` hears of its end in a later turn."""
+        file = self._get_file("read")
+        start, end = offset, offset + size
+        if self._is_direct:
+            start = offset - offset % PAGE_BYTES
+            end += -end % PAGE_BYTES
+        try:
+            self._maker.begin_read(file, start, end - start, offset - start, size, taker)
+        except OSError as failure:
+            raise _typed(failure, "read", self._path) from failure
 
     async def write(self, offset: int, data: Bytes) -> None:
         """Write all of `data` at `offset`."""

@@ -52,8 +52,27 @@ ENDLESS = Space(1 << 62, 1 << 62)
 """Of a volume that has no end of its own."""
 
 
+class Taker(Protocol):
+    """Who is told the end of a read: a future, or what stands for one. It raises nothing."""
+
+    def done(self) -> bool:
+        """Whether it wants to hear nothing more."""
+
+    def set_result(self, data: bytes, /) -> None:
+        """This is what was read."""
+
+    def set_exception(self, failure: BaseException, /) -> None:
+        """The read has failed: `DiskError`, or an `OSError` of the call itself."""
+
+
 class File(Protocol):
     """One open file."""
+
+    def begin_read(self, offset: int, size: int, taker: Taker) -> None:
+        """Like `read`, without a coroutine: `taker` hears of its end in a later turn of the loop.
+
+        Who begins reads bounds their number.
+        """
 
     async def read(self, offset: int, size: int) -> bytes:
         """Give `size` bytes from `offset`, fewer only where the file ends."""

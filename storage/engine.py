@@ -652,8 +652,9 @@ class Engine:
         users = [sstable.acquire() for sstable in sstables]
         try:
             if search is not None:
-                while (missing := search.step()) is not None:
-                    search.supply(await self._store.load_missing(missing))
+                missing = search.step()
+                if missing is not None:
+                    await self._store.load_sections(search, missing)
                 page = search.page(SYNCHRONOUS_STEPS_MAX)
                 if page is not None:
                     return page
@@ -716,8 +717,9 @@ class Engine:
         if search is None:
             return None
         phase = rows.phase
-        while (missing := search.step()) is not None:
-            search.supply(await self._store.load_missing(missing))
+        missing = search.step()
+        if missing is not None:
+            await self._store.load_sections(search, missing)
         chunk = search.whole()
         page = None if chunk is None else search.page(SYNCHRONOUS_STEPS_MAX)
         if page is not None and chunk is not None:

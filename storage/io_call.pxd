@@ -41,7 +41,7 @@ cdef class Descriptor:
 
 cdef class Request:
     cdef Call call
-    cdef object future     # told when the call is finished
+    cdef object future     # told when the call is finished; or what stands for a future
     cdef Descriptor file   # stays open while the call runs
     cdef object names      # keeps the path bytes alive
     cdef char *owned       # aligned memory of ours, freed with the request

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 COST_BYTES: Final = 4096
 """What a call costs besides its bytes."""
@@ -59,6 +59,16 @@ class IoClassStatistics:
     """The longest call, with its wait."""
 
 
+class Turn(Protocol):
+    """A future, or what stands for one."""
+
+    def done(self) -> bool:
+        """Whether the turn is of no use any more."""
+
+    def set_result(self, result: None, /) -> None:
+        """It is here."""
+
+
 @dataclass(slots=True, eq=False)
 class _Lane:
     """The calls of one class."""
@@ -72,7 +82,7 @@ class _Lane:
     waited_s: float = 0.0
     busy_s: float = 0.0
     longest_s: float = 0.0
-    waiting: deque[tuple[int, Future[None]]] = field(default_factory=deque)
+    waiting: deque[tuple[int, Turn]] = field(default_factory=deque)
 
     def note(self, size: int, asked_s: float, begun_s: float, ended_s: float) -> None:
         """Count a call that is over."""
@@ -118,6 +128,25 @@ class IoQueue:
         finally:
             lane.note(size, asked, begun, time())
             self._leave(size)
+
+    def begin(self, io_class: IoClass, size: int, turn: Turn) -> bool:
+        """Like `run`, for who makes the call without a coroutine, and calls `end` after it.
+
+        True if it has its turn at once; otherwise `turn` is told when it has.
+        """
+        lane = self._lanes[io_class]
+        if self._waiting or not self._has_room(size):
+            lane.waiting.append((size, turn))
+            self._waiting += 1
+            return False
+        self._take(lane, size)
+        return True
+
+    def end(self, io_class: IoClass, size: int, asked_s: float, begun_s: float) -> None:
+        """A call that had its turn is over; it was asked for and begun then."""
+        now = asyncio.get_running_loop().time()
+        self._lanes[io_class].note(size, asked_s, begun_s, now)
+        self._leave(size)
 
     def statistics(self) -> tuple[IoClassStatistics, ...]:
         """The classes in numbers."""

@@ -1,6 +1,7 @@
 from asyncio import Future
 from typing import Self
 
+from storage.disk import Taker
 from storage.io_call import Descriptor
 
 class IoThreads:
@@ -10,6 +11,9 @@ class IoThreads:
     def read(
         self, file: Descriptor, offset: int, size: int, skip: int, wanted: int
     ) -> Future[bytes]: ...
+    def begin_read(
+        self, file: Descriptor, offset: int, size: int, skip: int, wanted: int, taker: Taker
+    ) -> None: ...
     def write(
         self, file: Descriptor, offset: int, data: bytes | bytearray | memoryview, aligned: bool
     ) -> Future[None]: ...

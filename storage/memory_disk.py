@@ -5,10 +5,11 @@ nothing: the data live exactly as long as the process. Removed files live on whi
 as on a real disk.
 """
 
+import asyncio
 import errno
 from posixpath import dirname, normpath
 
-from storage.disk import ENDLESS, Bytes, OpenMode, Space
+from storage.disk import ENDLESS, Bytes, OpenMode, Space, Taker
 from storage.errors import DirectoryLocked, FileAlreadyExists, FileMissing, disk_error
 
 
@@ -157,6 +158,11 @@ class MemoryFile:
     async def read(self, offset: int, size: int) -> bytes:
         """Give `size` bytes from `offset`, fewer only where the file ends."""
         return bytes(memoryview(self._get_data("read"))[offset : offset + size])
+
+    def begin_read(self, offset: int, size: int, taker: Taker) -> None:
+        """Like `read`; `taker` hears of it in a later turn of the loop."""
+        data = bytes(memoryview(self._get_data("read"))[offset : offset + size])
+        asyncio.get_running_loop().call_soon(taker.set_result, data)
 
     async def write(self, offset: int, data: Bytes) -> None:
         """Write all of `data` at `offset`."""

@@ -19,6 +19,8 @@ from storage.memtable import Memtable
 from storage.mutation import Mutation
 from storage.pace import Hours, Pace
 from storage.points import Points
+from storage.section_load import SectionLoad
+from storage.section_read import SectionRead
 from storage.sstable.output import SSTableOutput, Turns
 from storage.sstable.reader import Fetch, Parsed, SSTable
 from storage.table import Table, Unreadable
@@ -159,13 +161,13 @@ class Store:
         found = self.cache.find(fetch)
         if found is not None:
             return found
-        return await self.load_missing(fetch)
-
-    async def load_missing(self, fetch: Fetch) -> list[Parsed]:
-        """Bring frames that are known not to be in the cache from the disk into it."""
         parsed = await self.load_uncached(fetch)
         self.cache.put(fetch, parsed)
         return parsed
+
+    def load_sections(self, search: SectionRead, missing: Fetch) -> Awaitable[None]:
+        """Bring all that a search misses into the cache and to it; `missing` is the first of it."""
+        return SectionLoad(search, self.io, self.cache).run(missing)
 
     def load_uncached(self, fetch: Fetch) -> Awaitable[list[Parsed]]:
         """Bring frames from the disk."""

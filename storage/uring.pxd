@@ -14,7 +14,7 @@ cdef extern from *:
         int event_fd;
         unsigned entries;
         unsigned queued;             /* entries filled and not taken by the kernel yet */
-        unsigned *sq_head, *sq_tail, *sq_array, *cq_head, *cq_tail;
+        unsigned *sq_head, *sq_tail, *sq_array, *cq_head, *cq_tail, *sq_flags;
         unsigned sq_mask, cq_mask;
         void *sqes, *cqes, *rings;
         size_t sqes_bytes, rings_bytes;
@@ -37,6 +37,7 @@ cdef class IoUring:
 
     cdef object submit(self, Request request)
     cdef int put(self, Request request) except -1
+    cdef int submit_later(self) except -1
     cdef int attach(self) except -1
     cdef int make_ring(self) except -1
     cdef int enter(self, unsigned int completions_min) except -1

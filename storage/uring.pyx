@@ -46,7 +46,9 @@ cdef extern from *:
     /* Newer than some headers; a kernel which does not know them refuses them. */
     #define PYTHIA_COOP_TASKRUN (1U << 8)
     #define PYTHIA_SINGLE_ISSUER (1U << 12)
+    #define PYTHIA_TASKRUN_FLAG (1U << 9)
     #define PYTHIA_DEFER_TASKRUN (1U << 13)
+    #define PYTHIA_SQ_HAS_WORK (1U << 1 /* overflown completions */ | 1U << 2 /* task work */)
     #define PYTHIA_FEATURES (IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | 1U << 5 /* 5.7 */)
 
     static void pythia_ring_close(struct pythia_ring *ring) {
@@ -76,6 +78,7 @@ cdef extern from *:
         if (madvise(ring->sqes, ring->sqes_bytes, MADV_DONTFORK) != 0) return -errno;
         ring->sq_head = (unsigned *)(at + p->sq_off.head);
         ring->sq_tail = (unsigned *)(at + p->sq_off.tail);
+        ring->sq_flags = (unsigned *)(at + p->sq_off.flags);
         ring->sq_array = (unsigned *)(at + p->sq_off.array);
         ring->sq_mask = *(unsigned *)(at + p->sq_off.ring_mask);
         ring->cq_head = (unsigned *)(at + p->cq_off.head);
@@ -89,7 +92,8 @@ cdef extern from *:
     static int pythia_ring_open(struct pythia_ring *ring, unsigned entries) {
         /* The best first: completions are prepared only when we come for them. */
         static const unsigned flags[] = {
-            PYTHIA_SINGLE_ISSUER | PYTHIA_DEFER_TASKRUN, PYTHIA_COOP_TASKRUN, 0};
+            PYTHIA_SINGLE_ISSUER | PYTHIA_DEFER_TASKRUN | PYTHIA_TASKRUN_FLAG,
+            PYTHIA_COOP_TASKRUN | PYTHIA_TASKRUN_FLAG, 0};
         struct io_uring_params p;
         int failure = 0;
         unsigned n;
@@ -144,6 +148,12 @@ cdef extern from *:
         return 0;
     }
 
+    /* Whether the kernel has entries to take, completions to prepare, or has prepared some. */
+    static int pythia_ring_has_work(struct pythia_ring *ring) {
+        return ring->queued || (__atomic_load_n(ring->sq_flags, __ATOMIC_ACQUIRE) & PYTHIA_SQ_HAS_WORK)
+            || *ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
+    }
+
     /* Takes the newest entry back that the kernel has not taken; its request, or NULL. */
     static void *pythia_ring_unput(struct pythia_ring *ring) {
         unsigned tail;
@@ -181,6 +191,7 @@ cdef extern from *:
     static int pythia_ring_enter(struct pythia_ring *r, unsigned n) {
         (void)r; (void)n; return -ENOSYS;
     }
+    static int pythia_ring_has_work(struct pythia_ring *r) { (void)r; return 0; }
     static void *pythia_ring_unput(struct pythia_ring *r) { (void)r; return NULL; }
     static void *pythia_ring_take(struct pythia_ring *r, int *result) {
         (void)r; (void)result; return NULL;
@@ -193,6 +204,7 @@ cdef extern from *:
         Ring *ring, bint is_read, int fd, void *memory, int64_t size, int64_t offset, void *request
     ) nogil
     int pythia_ring_enter(Ring *ring, unsigned int completions_min) nogil
+    bint pythia_ring_has_work(Ring *ring) nogil
     void *pythia_ring_unput(Ring *ring) nogil
     void *pythia_ring_take(Ring *ring, int *result) nogil
 
@@ -202,6 +214,7 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef enum:
     ENTRIES_MAX = 4096
+    WAKE_ROUNDS_MAX = 8     # looks at the ring before others get their turn
 
 
 cdef class IoUring:
@@ -230,6 +243,13 @@ cdef class IoUring:
     def read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted):
         """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
         return self.submit(new_read(self, file, offset, size, skip, wanted))
+
+    def begin_read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip,
+                   int64_t wanted, taker not None):
+        """Like `read`, for who is told in the place of a future."""
+        cdef Request request = new_read(self, file, offset, size, skip, wanted)
+        request.future = taker
+        self.submit(request)
 
     def write(self, Descriptor file, int64_t offset, data, bint aligned):
         """Write all of `data` at `offset`, from aligned memory if `aligned`."""
@@ -275,7 +295,8 @@ cdef class IoUring:
         """Queue a call and give its future; raises OSError if the ring cannot take it."""
         if self.loop is None:
             self.attach()
-        request.future = self.loop.create_future()
+        if request.future is None:
+            request.future = self.loop.create_future()
         self.put(request)
         self.moving += 1
         Py_INCREF(request)  # The kernel has the only other reference.
@@ -299,6 +320,11 @@ cdef class IoUring:
             self.enter(0)
         else:
             raise OSError(EBUSY, os.strerror(EBUSY))
+        self.submit_later()
+        return 0
+
+    cdef int submit_later(self) except -1:
+        """See that the kernel is entered at the end of this turn; raises MemoryError."""
         if not self.is_submitting:
             self.is_submitting = True
             self.loop.call_soon(self._submit)
@@ -325,19 +351,30 @@ cdef class IoUring:
         if self.ring.fd < 0:
             return  # Stopped since this was planned, and everything was finished then.
         self.is_submitting = False
-        if self.ring.queued:
+        if pythia_ring_has_work(&self.ring):
             self.enter(0)
         # What the kernel had at hand is finished already.
         self.take_completions()
+        if self.ring.fd >= 0 and pythia_ring_has_work(&self.ring):
+            self.submit_later()
 
     def _wake(self):
         cdef uint64_t count
+        cdef int _round
         if self.ring.fd < 0:
             return
+        # The kernel prepares completions when it is entered, and announces them once more: that is
+        # read here, or the loop would wake twice for each. What comes meanwhile, the ring shows.
         unistd_read(self.ring.event_fd, &count, sizeof(count))
-        # The kernel prepares completions when it is entered.
-        self.enter(0)
-        self.take_completions()
+        for _round in range(WAKE_ROUNDS_MAX):
+            if not pythia_ring_has_work(&self.ring):
+                return
+            self.enter(0)
+            self.take_completions()
+            if self.ring.fd < 0:
+                return  # Who was told has stopped us.
+            unistd_read(self.ring.event_fd, &count, sizeof(count))
+        self.submit_later()
 
     cdef int enter(self, unsigned int completions_min) except -1:
         """Give the kernel what is queued; what it will never take fails. Raises MemoryError."""

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from storage.disk import Disk, File, OpenMode
+from storage.disk import Disk, File, OpenMode, Taker
 from storage.errors import CorruptData, CorruptFile
 from storage.pace import Pace
 from storage.sstable.block import Block
@@ -40,6 +40,12 @@ class Fetch:
     def bytes(self) -> int:
         """What is read of the file, but for the rounding to pages."""
         return self.places[-1].end - self.places[0].offset
+
+    @property
+    def pages(self) -> tuple[int, int]:
+        """Where the read of the file begins and ends."""
+        end = self.places[-1].end
+        return self.places[0].offset // PAGE_BYTES * PAGE_BYTES, end + -end % PAGE_BYTES
 
 
 class SSTable:
@@ -132,13 +138,22 @@ class SSTable:
 
     async def read(self, fetch: Fetch) -> bytes:
         """The pages which have the frames."""
-        start = _page_of(fetch)
-        end = fetch.places[-1].end
-        return await self._file.read(start, end + -end % PAGE_BYTES - start)
+        start, end = fetch.pages
+        return await self._file.read(start, end - start)
+
+    def begin_read(self, fetch: Fetch, taker: Taker) -> None:
+        """Like `read`, without a coroutine; `taker` gets the pages."""
+        start, end = fetch.pages
+        self._file.begin_read(start, end - start, taker)
+
+    def parse_one(self, fetch: Fetch, data: bytes) -> Parsed:
+        """Check and parse what was read of a single frame."""
+        (place,) = fetch.places
+        return self._parse(fetch.kind, place, data, fetch.pages[0])
 
     async def parse(self, fetch: Fetch, data: bytes, pace: Pace) -> list[Parsed]:
         """Check and parse what `read` gave; many frames are made ready in several turns."""
-        start = _page_of(fetch)
+        start = fetch.pages[0]
         parsed: list[Parsed] = []
         for place in fetch.places:
             frame = self._parse(fetch.kind, place, data, start)
@@ -157,12 +172,6 @@ class SSTable:
             return IndexBlock(payload) if kind is Kind.INDEX else Block(payload)
         except CorruptData as error:
             raise CorruptFile(self.path, place.offset, str(error)) from error
-
-
-def _page_of(fetch: Fetch) -> int:
-    """Where the page begins in which the first frame does."""
-    offset = fetch.places[0].offset
-    return offset - offset % PAGE_BYTES
 
 
 class Cursor:

@@ -53,6 +53,23 @@ def test_a_read_past_the_end_gives_what_there_is(run: Run) -> None:
     run(test)
 
 
+def test_a_read_that_was_begun_tells_its_taker_in_a_later_turn(run: Run) -> None:
+    async def test(disk: Disk, directory: str) -> None:
+        file = await disk.open(f"{directory}/a", OpenMode.CREATE)
+        await file.write(0, PAGE * 2 + b"the rest")
+        begun: list[tuple[asyncio.Future[bytes], bytes]] = []
+        for offset, size in ((0, 1), (4095, 2), (8192, 100), (1_000_000, 1)):
+            told: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+            file.begin_read(offset, size, told)
+            assert not told.done()
+            begun.append((told, (PAGE * 2 + b"the rest")[offset : offset + size]))
+        for told, expected in begun:
+            assert await told == expected
+        await file.close()
+
+    run(test)
+
+
 def test_a_write_may_start_past_the_end_and_leaves_zeroes(run: Run) -> None:
     async def test(disk: Disk, directory: str) -> None:
         file = await disk.open(f"{directory}/a", OpenMode.CREATE)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from posixpath import dirname, normpath
 from random import Random
 
-from storage.disk import ENDLESS, Bytes, OpenMode, Space
+from storage.disk import ENDLESS, Bytes, OpenMode, Space, Taker
 from storage.errors import DirectoryLocked, DiskError, FileAlreadyExists, FileMissing, disk_error
 
 SECTOR_BYTES = 512
@@ -392,12 +392,29 @@ class SimulatedFile:
         self._inode = inode
         self._is_open = True
         self._appended = 0
+        self._reads: set[asyncio.Task[None]] = set()
 
     async def read(self, offset: int, size: int) -> bytes:
         """Give `size` bytes from `offset`, fewer only where the file ends."""
         await self._disk._call("read", self._path)
         self._check("read")
         return bytes(self._inode.content[offset : offset + size])
+
+    def begin_read(self, offset: int, size: int, taker: Taker) -> None:
+        """Like `read`; `taker` hears of it in a later turn of the loop."""
+        task = asyncio.get_running_loop().create_task(self._tell(offset, size, taker))
+        self._reads.add(task)
+        task.add_done_callback(self._reads.discard)
+
+    async def _tell(self, offset: int, size: int, taker: Taker) -> None:
+        try:
+            data = await self.read(offset, size)
+        except asyncio.CancelledError:
+            raise
+        except BaseException as failure:  # A crash too is the reader's.
+            taker.set_exception(failure)
+        else:
+            taker.set_result(data)
 
     async def write(self, offset: int, data: Bytes) -> None:
         """Write all of `data` at `offset`."""

@@ -12,7 +12,7 @@ from hypothesis.stateful import rule, run_state_machine_as_test
 
 from storage import fill, pace, upkeep
 from storage.cache import TableCache
-from storage.disk import Bytes, File, OpenMode
+from storage.disk import Bytes, File, OpenMode, Taker
 from storage.engine import Engine
 from storage.fill import ReadThrough
 from storage.memory_disk import MemoryDisk
@@ -36,6 +36,8 @@ class GatedDisk(MemoryDisk):
     def __init__(self) -> None:
         super().__init__()
         self.gates: dict[asyncio.Task[Any], asyncio.Semaphore] = {}
+        self.takers: dict[Taker, asyncio.Semaphore | None] = {}
+        self.held: set[asyncio.Task[None]] = set()
 
     async def open(self, path: str, mode: OpenMode) -> Any:
         return _GatedFile(cast(File, await super().open(path, mode)), self)
@@ -57,6 +59,26 @@ class _GatedFile:
         if gate is not None:
             await gate.acquire()
         return data
+
+    def begin_read(self, offset: int, size: int, taker: Taker) -> None:
+        """The first frame of a read is begun by its task, the others by whoever brought the first.
+
+        So the gate goes with the taker.
+        """
+        task = asyncio.current_task()
+        gate = self._disk.gates.get(task) if task is not None else None
+        gate = self._disk.takers.setdefault(taker, gate)
+        if gate is None:
+            self._file.begin_read(offset, size, taker)
+            return
+        held = asyncio.create_task(self._tell(offset, size, taker, gate))
+        self._disk.held.add(held)
+        held.add_done_callback(self._disk.held.discard)
+
+    async def _tell(self, offset: int, size: int, taker: Taker, gate: asyncio.Semaphore) -> None:
+        data = await self._file.read(offset, size)
+        await gate.acquire()
+        taker.set_result(data)
 
 
 @dataclass
