@@ -52,7 +52,6 @@ def _worked_part(share: float, turn_s: float, slices: int = 200) -> float:
         served = asyncio.ensure_future(world.serve(turn_s, lambda: is_over))
         for _ in range(slices):
             world.time += SLICE_S
-            assert pace.spend(SLICE_BYTES)
             await pace.rest()
         is_over = True
         part = slices * SLICE_S / (slices * SLICE_S + world.served_s)
@@ -155,6 +154,29 @@ def test_the_slices_of_other_background_work_do_not_make_a_rest_longer() -> None
 
     # Each has every second slice, and not one in twenty.
     assert asyncio.run(test()) <= 201
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_beside_long_turns_of_others_slices_are_longer_and_the_share_is_kept(share: float) -> None:
+    async def test() -> tuple[float, float]:
+        world, is_over, worked, longest, slice_s = World(), False, 0.0, 0.0, 0.0
+        pace = Pace(Hours(world.now), lambda: share)
+        served = asyncio.ensure_future(world.serve(0.001, lambda: is_over))
+        while worked < 0.2:
+            world.time += 10e-6
+            worked += 10e-6
+            slice_s += 10e-6
+            if pace.spend(100):
+                longest, slice_s = max(longest, slice_s), 0.0
+                await pace.rest()
+        is_over = True
+        await served
+        return worked / (worked + world.served_s), longest
+
+    part, longest = asyncio.run(test())
+    # The first slice is short, and a rest ends with a turn.
+    assert share * 0.7 <= part <= share + 0.01
+    assert longest <= pace_module.SLICE_LONG_S + 20e-6
 
 
 def test_a_share_that_rises_is_seen_at_the_next_rest() -> None:
