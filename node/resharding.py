@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cluster.schema_log import SchemaLog
-from cluster.token import key_token, owned_until, position, shard_of
+from cluster.token import key_token, shard_of
 from cql.schema import Schema, SchemaHolder
 from cql.system.tables import system_keyspaces
 from node.ceiling import Ceiling
 from node.identity import save
+from node.ownership import owned_keys_until
 from node.schema_service import SchemaFollower
 from node.shard import INTERNAL_LAYOUTS, engine_config
 from node.statement_memory import StatementMemory
@@ -30,7 +31,6 @@ from storage.engine import Engine
 from storage.errors import DiskError, FileMissing
 from storage.points import NO_POINTS, Points
 from storage.split import Split
-from storage.sstable.reader import NO_KEY
 from storage.values import replace
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class _Resharding:
             around.random,
             around.points,
             around.wall_s,
-            lambda key: _owned_until(key, shards),
+            lambda key: owned_keys_until(key, shards),
         )
         await split.open(layouts)
         await self._check_room(split.total_bytes)
@@ -219,12 +219,6 @@ class _Resharding:
             for statement in statements.values():
                 memory.remember(statement)
             await memory.close()
-
-
-def _owned_until(key: bytes, shards: int) -> bytes:
-    """The first key above that may be another shard's."""
-    until = owned_until(key_token(key), shards)
-    return NO_KEY if until is None else position(until)
 
 
 async def _adopt(disk: Disk, directory: str, shards: int) -> None:

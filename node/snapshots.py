@@ -25,6 +25,7 @@ from cql.describe import keyspace_text, table_text, type_text
 from cql.schema import SYSTEM_KEYSPACES, put_keyspace, put_table, put_type, sorted_types
 from node.all_shards import AllShards, CommandFailed, Request
 from node.chosen_tables import chosen_tables
+from node.ownership import OwnedKeys
 from node.snapshot_files import (
     Snapshot,
     SnapshotError,
@@ -133,11 +134,6 @@ class Snapshots:
         there is made again as it was.
         """
         snapshot = await self.files.get(tag)
-        if snapshot.shards != self._shards:
-            raise SnapshotError(
-                f"snapshot {tag!r} was taken with {snapshot.shards} shards, the node has "
-                f"{self._shards}; start it with --shards {snapshot.shards} to restore it"
-            )
         tables = _chosen(snapshot, names)
         for table in tables:
             self._check_same(table)
@@ -148,6 +144,7 @@ class Snapshots:
             request = {
                 "do": "restore",
                 "tag": tag,
+                "shards": snapshot.shards,
                 "tables": [[table.id, table.full_name, _encode_files(table)] for table in tables],
             }
             await self._everywhere.ask(request)
@@ -235,9 +232,26 @@ class Snapshots:
 
     async def _restore(self, request: dict[str, Any]) -> None:
         for table_id, full_name, files in request["tables"]:
+            if request["shards"] != self._shards:
+                await self._restore_shares(request["tag"], table_id, full_name, files)
+                continue
             directory = self.files.table_directory(request["tag"], self._shard, full_name, table_id)
             mine = [decode_file(file) for file in files.get(str(self._shard), ())]
             await self._engine.restore_files(bytes.fromhex(table_id), directory, mine)
+
+    async def _restore_shares(
+        self, tag: str, table_id: str, full_name: str, files: dict[str, list[list[Any]]]
+    ) -> None:
+        """A table of a snapshot by another number of shards: what is ours now of all its files."""
+        shares = [
+            (
+                self.files.table_directory(tag, int(shard), full_name, table_id),
+                [decode_file(file) for file in of_shard],
+            )
+            for shard, of_shard in sorted(files.items())
+        ]
+        ours = OwnedKeys(self._shard, self._shards)
+        await self._engine.restore_shares(bytes.fromhex(table_id), shares, ours)
 
     def _check_same(self, table: SnapshotTable) -> None:
         present = self._holder.current.find_table(table.keyspace, table.name)

@@ -44,6 +44,7 @@ from storage.recovery import RecoveryReport, recover
 from storage.section_read import SectionRead
 from storage.slice import Page, Slice
 from storage.snapshot import SnapshotFile, link_files, restore_files
+from storage.snapshot_split import Ownership, Shares, restore_shares
 from storage.sstable.blame import place_of
 from storage.sstable.bloom import key_hash
 from storage.sstable.lookup import Lookup
@@ -482,6 +483,12 @@ class Engine:
         self._refuse_if_shut()
         table = self._get_table(table_id)
         await restore_files(self._store, self._upkeep, table, directory, files)
+
+    async def restore_shares(self, table_id: bytes, shares: Shares, ours: Ownership) -> None:
+        """Like `restore_files`, of a snapshot by another number of shards."""
+        self._refuse_if_shut()
+        table = self._get_table(table_id)
+        await restore_shares(self._store, self._upkeep, table, shares, ours)
 
     async def flush(self, table_id: bytes | None = None) -> None:
         """Write what is in memory now, of one table or of all, to files."""

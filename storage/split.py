@@ -12,37 +12,25 @@ Files that compaction keeps apart stay apart: see `storage.split_groups`.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
 from storage.compaction.outputs import Outputs
-from storage.compaction.rewrite import RUN_BYTES, write_partition
 from storage.compaction.run import SortedRun
 from storage.disk import Disk
 from storage.io_queue import IoClass, IoQueue
 from storage.layout import Layout
 from storage.manifest import LiveSSTable, Manifest, key_head
-from storage.merge import Chunk, CompactionMerge, Head
-from storage.pace import Pace
 from storage.points import NO_POINTS, Points
-from storage.row import NO_DELETION
 from storage.split_groups import Group, Part, groups_of
-from storage.sstable import splice
+from storage.split_merge import chains_for, let_go, merge_chains
 from storage.sstable.output import SSTableOutput, Turns, file_name
-from storage.sstable.reader import NO_KEY, Fetch, Parsed, SSTable, open_sstable
-from storage.sstable.runs import Scan
-from storage.sstable.splice import Lane, Splice
+from storage.sstable.reader import Fetch, Parsed, SSTable, open_sstable
 from storage.store import IDENTITY_BYTES, TABLES_DIRECTORY, table_directory
 
-READ_AHEAD_BYTES_MAX: Final = 512 * 1024
-READ_AHEAD_BYTES_MIN: Final = 32 * 1024
-READ_AHEAD_TOTAL_BYTES: Final = 16 * 1024 * 1024
-"""Divided among the files that are read at once."""
 CALLS_MAX: Final = 16
 CALLS_BYTES_MAX: Final = 16 * 1024 * 1024
-GOES_ON: Final = (splice.PAUSED, splice.LIMIT, splice.FULL)
-"""Why a splice stops and may go on with the blocks that it has."""
 PARTITIONS_SPARE: Final = 1.1
 """Targets do not get exactly equal numbers of partitions; filters are made for some more."""
 
@@ -113,7 +101,7 @@ class Split:
             path = f"{directory}/{file_name(live.number)}"
             opened = await open_sstable(self._disk, path, live.table_id, live.number, live.level)
             parts.append(Part(path, live.table_id, SortedRun.of(opened)))
-            await _let_go(opened)
+            await let_go(opened)
         return parts
 
     async def _rewrite(self, layout: Layout, group: Group) -> None:
@@ -128,14 +116,12 @@ class Split:
                 for target in self._targets
             ],
         )
-        ahead = READ_AHEAD_TOTAL_BYTES // max(len(group.chains), 1)
-        ahead = max(READ_AHEAD_BYTES_MIN, min(READ_AHEAD_BYTES_MAX, ahead))
-        chains = [_Chain(self._disk, chain, self._load, ahead) for chain in group.chains]
+        chains = chains_for(self._disk, group, self._load)
         before = self.done_bytes
         try:
             for chain in chains:
                 await chain.begin()
-            await _merge(chains, router)
+            await merge_chains(chains, router)
             await router.finish()
         except Exception:
             await router.abandon()
@@ -151,125 +137,9 @@ class Split:
         return await fetch.table.fetch(fetch)
 
 
-async def _merge(chains: Sequence[_Chain], router: _Router) -> None:
-    """Write all partitions of the chains, which have begun.
-
-    Plain ones go from block to block, a stretch of one owner at a time; no time has come, so
-    nothing is due for purging.
-    """
-    merge = CompactionMerge(0, 0, None, False)
-    pace = Pace()
-    while going := [chain for chain in chains if chain.key is not None]:
-        quick = Splice([chain.lane for chain in going], 0, 0, None, _keep)
-        output = await router.output_for(min(chain.key for chain in going if chain.key is not None))
-        while (reason := quick.run(output.writer.sink, router.limit, RUN_BYTES)) in GOES_ON:
-            assert quick.key is not None, "there is another partition"
-            if reason == splice.LIMIT:
-                output = await router.output_for(quick.key)
-            elif reason == splice.FULL:
-                output.writer.close_block()
-            if pace.spend(quick.spent):
-                await output.drain()
-                await pace.rest()
-        if reason == splice.EMPTY:
-            for chain in going:
-                if chain.is_used_up:
-                    await chain.skip()
-        elif reason == splice.OTHER:
-            key = quick.key
-            assert key is not None, "there is another partition"
-            at_hand = [chain for chain in going if chain.key == key]
-            merge.begin(key, [chain.head for chain in at_hand])
-            await write_partition(key, at_hand, merge, output, pace)
-            for chain in at_hand:
-                if not chain.skip_now():
-                    await chain.skip()
-        if pace.spend(quick.spent):
-            await output.drain()
-            await pace.rest()
-
-
-def _keep(key: bytes) -> int:
-    """Nothing of any key is purged."""
-    return NO_DELETION
-
-
 def _next_key(key: bytes) -> bytes:
     """Of the key above, nobody knows whose it is."""
     return key + b"\0"
-
-
-class _Chain:
-    """Files whose keys follow each other, read one after the other as if they were one `Scan`."""
-
-    def __init__(
-        self,
-        disk: Disk,
-        parts: Sequence[Part],
-        load: Callable[[Fetch], Awaitable[list[Parsed]]],
-        ahead_bytes: int,
-    ) -> None:
-        self._disk = disk
-        self._left = list(reversed(parts))
-        self._load = load
-        self._ahead_bytes = ahead_bytes
-        self._table: SSTable | None = None
-        self._scan: Scan | None = None
-
-    @property
-    def key(self) -> bytes | None:
-        """The partition at hand; None at the end."""
-        return None if self._scan is None else self._scan.key
-
-    @property
-    def lane(self) -> Lane:
-        """The sections at hand, for `storage.sstable.splice`."""
-        assert self._scan is not None, "a partition is at hand"
-        return self._scan.lane
-
-    @property
-    def is_used_up(self) -> bool:
-        """Whether the next block is needed."""
-        return self._scan is not None and self._scan.lane.is_used_up
-
-    @property
-    def head(self) -> Head:
-        """The head of the partition at hand."""
-        assert self._scan is not None, "a partition is at hand"
-        return self._scan.head
-
-    async def begin(self) -> None:
-        """Go to the first partition of the first file that is left and has one."""
-        while self.key is None and self._left:
-            await self.close()
-            part = self._left.pop()
-            run = part.run
-            self._table = await open_sstable(
-                self._disk, part.path, part.table_id, run.generation, run.level
-            )
-            self._scan = Scan(self._table, (b"", NO_KEY), self._load, self._ahead_bytes)
-            await self._scan.begin(b"")
-
-    def skip_now(self) -> bool:
-        """See `Scan`."""
-        return self._scan is not None and self._scan.skip_now()
-
-    async def skip(self) -> None:
-        """Go on to the next partition."""
-        if self._scan is not None:
-            await self._scan.skip()
-        await self.begin()
-
-    def chunk_at(self, position: bytes, reverse: bool) -> Chunk | Awaitable[Chunk]:
-        """See `Scan`."""
-        assert self._scan is not None, "a partition is at hand"
-        return self._scan.chunk_at(position, reverse)
-
-    async def close(self) -> None:
-        """Close the file that is read."""
-        table, self._table, self._scan = self._table, None, None
-        if table is not None:
-            await _let_go(table)
 
 
 class _Target:
@@ -329,7 +199,7 @@ class _Target:
                     key_head(file.statistics.last_key),
                 )
             )
-            await _let_go(file)
+            await let_go(file)
 
     async def finish(self) -> None:
         """Write the manifest."""
@@ -370,7 +240,7 @@ class _TargetOutputs:
     async def abandon(self) -> None:
         """Give up."""
         for file in await self._outputs.abandon():
-            await _let_go(file)
+            await let_go(file)
 
 
 class _Router:
@@ -389,6 +259,10 @@ class _Router:
         self._outputs = outputs
         self._owner = -1
         self._current: SSTableOutput | None = None
+
+    def is_mine(self, key: bytes) -> bool:
+        """Every key has an owner among the targets."""
+        return True
 
     async def output_for(self, key: bytes) -> SSTableOutput:
         """The file for the partition of `key`."""
@@ -412,8 +286,3 @@ class _Router:
         """Give up."""
         for outputs in self._outputs:
             await outputs.abandon()
-
-
-async def _let_go(file: SSTable) -> None:
-    if file.release():
-        await file.close()

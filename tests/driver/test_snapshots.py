@@ -208,3 +208,29 @@ def test_a_stopped_node_s_snapshots_are_listed_and_cleared(alone: NodeProcess) -
     manifest = alone.directory / "snapshots" / "two" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"shards": 2', '"shards": 3'))
     assert "checksum is wrong" in pythia(alone, "list", code=1)
+
+
+def test_a_snapshot_comes_back_with_another_number_of_shards(alone: NodeProcess) -> None:
+    with alone.cluster() as cluster:
+        session = cluster.connect()
+        session.execute(KEYSPACE.format("ks"))
+        session.execute("CREATE TABLE ks.t (k int, c int, v int, PRIMARY KEY (k, c))")
+        insert = session.prepare("INSERT INTO ks.t (k, c, v) VALUES (?, ?, ?)")
+        for number in range(300):
+            session.execute(insert, (number % 60, number, number))
+        session.execute("DELETE FROM ks.t WHERE k = 7")
+    pythia(alone, "take", "--tag", "one")
+    for shards in (3, 1):
+        with alone.cluster() as cluster:
+            session = cluster.connect()
+            session.execute("TRUNCATE ks.t")
+            session.execute("INSERT INTO ks.t (k, c, v) VALUES (1000, 1, 1)")
+        assert alone.stop() == 0
+        alone.shards = shards
+        alone.start()
+        pythia(alone, "restore", "--tag", "one")
+        with alone.cluster() as cluster:
+            rows = cluster.connect().execute("SELECT k, c, v FROM ks.t")
+            found = sorted((row.k, row.c, row.v) for row in rows)
+        assert found == sorted((n % 60, n, n) for n in range(300) if n % 60 != 7)
+    assert alone.stop() == 0
