@@ -27,6 +27,9 @@ from storage.values import replace
 INTERNAL_ROWS = 5_000
 """Rows read at a time when they are filtered, grouped or sorted above the engine."""
 
+TURN_ROWS = 100
+"""After so many of them others get their turn: each takes 2 to 5 us."""
+
 SCANNED_ROWS_MAX = 100_000
 """A paged query that filters ends its page, full or not, after looking at so many rows."""
 
@@ -326,8 +329,10 @@ class SelectRunner:
                 rows += run.assembler.fetch_partition(partition)
         run.advance(page)
         run.scanned += len(rows)
-        if not run.is_done and run.gathered.grow(run.assembler.byte_count + run.kept_bytes):
-            yield asyncio.sleep(0)
+        if not run.is_done:
+            has_much = run.gathered.grow(run.assembler.byte_count + run.kept_bytes)
+            if has_much or len(rows) >= TURN_ROWS:
+                yield asyncio.sleep(0)
         return rows
 
     def _engine_limits(self, run: Run) -> bool:
@@ -347,6 +352,8 @@ class SelectRunner:
                 want = min(run.page_size - assembler.row_count, run.remaining)
             batch = yield from self._batch(run, want)
             for i, row in enumerate(batch):
+                if i % TURN_ROWS == TURN_ROWS - 1:
+                    yield asyncio.sleep(0)
                 if filters and not matches_all(filters, row.values):
                     continue
                 if not limits.takes(row):
@@ -370,7 +377,9 @@ class SelectRunner:
         filters = bind_filters(plan.restrictions.filters, plan.filter_columns, run.binding)
         while not run.is_done:
             batch = yield from self._batch(run, INTERNAL_ROWS)
-            for row in batch:
+            for i, row in enumerate(batch):
+                if i % TURN_ROWS == TURN_ROWS - 1:
+                    yield asyncio.sleep(0)
                 if matches_all(filters, row.values):
                     rows.append(row)
                     run.kept_bytes += ROW_BYTES + sum(map(len, filter(None, row.values)))
@@ -403,7 +412,9 @@ class SelectRunner:
         )
         while not run.is_done:
             batch = yield from self._batch(run, INTERNAL_ROWS)
-            for row in batch:
+            for i, row in enumerate(batch):
+                if i % TURN_ROWS == TURN_ROWS - 1:
+                    yield asyncio.sleep(0)
                 if filters and not matches_all(filters, row.values):
                     continue
                 before = groups.last_row
