@@ -183,7 +183,7 @@ class Watch:
     @property
     def seconds(self) -> float:
         """How long the work took."""
-        return self.end_s - self.start_s
+        return max(self.end_s - self.start_s, 0.0) if self.start_s else 0.0
 
     def is_over(self) -> bool:
         """Looks; true when the work is done, or takes too long."""
