@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from storage.errors import CorruptData
 
 GROUP = 2
+_GROUP_MARK = bytes([GROUP])
 
 
 def encode_group(mutations: Sequence[bytes]) -> bytes:
@@ -27,7 +28,7 @@ def encode_group(mutations: Sequence[bytes]) -> bytes:
 
 def split_record(record: bytes) -> list[bytes]:
     """The mutations of a record; CorruptData if it is a group which does not end at its end."""
-    if record[:1] != bytes([GROUP]):
+    if record[:1] != _GROUP_MARK:
         return [record]
     mutations = []
     at = 1

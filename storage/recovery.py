@@ -217,16 +217,21 @@ async def _replay(
 
     on_damage = skip if store.skips_log_damage else refuse_damage
     async for batch in store.log.replay(on_damage):
+        used = replayed = skipped = 0
         for position, record in batch:
-            last = max(last, position)
             for data in split_record(record):
                 mutation = Mutation(data)
-                table = tables.get(mutation.table_id)
-                if table is None or position <= flushed.get(mutation.table_id, 0):
-                    report.skipped += 1
+                table_id = mutation.table_id
+                table = tables.get(table_id)
+                if table is None or position <= flushed.get(table_id, 0):
+                    skipped += 1
                 else:
-                    store.memory.used += table.apply(mutation)
-                    report.replayed += 1
+                    used += table.memtable.apply(mutation)
+                    replayed += 1
+        last = max(last, batch[-1][0])
+        store.memory.used += used
+        report.replayed += replayed
+        report.skipped += skipped
         if store.memory.used >= room:
             spills += await _spill(store, tables.values())
     if not store.is_shut:
