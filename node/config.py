@@ -322,7 +322,8 @@ def _read_file(path: str, warnings: list[str]) -> dict[str, object]:
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError("--config", path, f"the file is not valid YAML: {error}") from None
+        reason = " ".join(str(error).split())
+        raise ConfigError("--config", path, f"the file is not valid YAML: {reason}") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -75,6 +75,13 @@ def test_a_wrong_value_in_the_file_names_key_value_and_rule(tmp_path: Path) -> N
     assert "commitlog_sync: 'sometimes'" in error and "periodic, batch, group" in error
 
 
+def test_a_file_that_is_no_yaml_is_refused_with_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "pythia.yaml"
+    file.write_text("a: [\nb: }\n")
+    code, error = _start("--dir", str(tmp_path / "data"), "--config", str(file))
+    assert code == 2 and _is_one_sentence(error) and "not valid YAML" in error, error
+
+
 def test_a_directory_that_cannot_be_made_ends_the_start_with_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     code, error = _start("--dir", str(tmp_path / "file" / "data"), "--port", "0")
