@@ -10,7 +10,6 @@ from storage.merge cimport Chunk
 
 
 @cython.final
-@cython.no_gc
 cdef class Stretch:
     cdef bytes start            # of the interval of clusterings of which all is known
     cdef bytes end              # exclusive; b"" is unbounded
@@ -29,7 +28,6 @@ cdef class Stretch:
 
 
 @cython.final
-@cython.no_gc
 cdef class CachedPartition:
     cdef readonly bytes key
     cdef KeyMap home            # where its key leads to it, as long as it is not forgotten

@@ -29,7 +29,7 @@ from storage.errors import (
     Overloaded,
     UnknownTable,
 )
-from storage.fill import NO_HEAD, ReadThrough, sweep
+from storage.fill import ReadThrough, fill_whole, sweep
 from storage.io_queue import IoClassStatistics, IoQueue
 from storage.layout import Layout
 from storage.listener import Listener, SilentListener
@@ -682,6 +682,11 @@ class Engine:
         size = bytes_of(wanted, not table.layout.has_clustering)
         if not self._reads.try_enter(size):
             await self._reads.enter(size)
+            if table.rows is not rows or table.is_dropped:
+                # What would be kept now, nobody would find or forget.
+                self._reads.leave(size)
+                sstables = table.sstables_for(wanted, key)
+                return await self._read_partition(table, wanted, key, wall_s, sstables, None)
         memtables = _acquire(table)
         sstables = table.sstables_with(key)
         users = [sstable.acquire() for sstable in sstables]
@@ -690,8 +695,12 @@ class Engine:
         # Made before anything waits: it remembers of which phase files and memtables are.
         run = ReadThrough(rows, key, bounds_of(wanted), users, load, has_static)
         try:
+            search = None
             if not rows.knows(key):
-                page = await self._fill_whole(table, rows, wanted, key, wall_s, sstables)
+                search = self._search(table, wanted, key, wall_s, sstables)
+            if search is not None:
+                sections = self._store.load_sections
+                page = await fill_whole(rows, key, search, sections, SYNCHRONOUS_STEPS_MAX)
                 if page is not None:
                     return page
             page = await read_partition(
@@ -705,33 +714,6 @@ class Engine:
             await self._store.release(users)
         rows.hits += run.was_hit
         rows.misses += not run.was_hit
-        return page
-
-    async def _fill_whole(
-        self,
-        table: Table,
-        rows: TableCache,
-        wanted: Slice,
-        key: bytes,
-        wall_s: int,
-        sstables: Sequence[SSTable],
-    ) -> Page | None:
-        """The page of a partition that is mere rows in one block; the row cache gets all of it.
-
-        None if it is anything else; then nothing was done, but that its blocks are cached.
-        """
-        search = self._search(table, wanted, key, wall_s, sstables)
-        if search is None:
-            return None
-        phase = rows.phase
-        missing = search.step()
-        if missing is not None:
-            await self._store.load_sections(search, missing)
-        chunk = search.whole()
-        page = None if chunk is None else search.page(SYNCHRONOUS_STEPS_MAX)
-        if page is not None and chunk is not None:
-            rows.insert(key, NO_HEAD, chunk, phase)
-            rows.misses += 1
         return page
 
     async def _read_range(self, table: Table, wanted: Slice, wall_s: int) -> Page:

@@ -2,11 +2,12 @@
 
 The cache stands for all SSTables, so a read merges one run (`ReadThrough`) with the memtables. It
 answers from the cache where that knows, and otherwise merges the files up to where the cache knows
-again. Files, memtables and phase are those of the moment when the read began.
+again. Files, memtables and phase are those of the moment when the read began. A partition that is
+mere rows in one block of one file takes a shorter way (`fill_whole`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from storage.cache import RowCache, TableCache
@@ -15,7 +16,9 @@ from storage.memtable import Memtable
 from storage.merge import DONE, PAUSED, Chunk, CompactionMerge, Head
 from storage.pace import Pace
 from storage.row import NO_DELETION
-from storage.sstable.reader import SSTable
+from storage.section_read import SectionRead
+from storage.slice import Page
+from storage.sstable.reader import Fetch, SSTable
 from storage.sstable.runs import Bounds, Load, PartitionRun
 
 NO_HEAD: Final[Head] = (NO_DELETION, 0, b"")
@@ -85,19 +88,21 @@ class ReadThrough:
 
     def chunk_at(self, position: bytes, reverse: bool) -> Chunk | Awaitable[Chunk]:
         """The chunk at `position`, as `storage.merge` asks for it."""
+        return self._known(position, reverse) or start(self._fill(position, reverse))
+
+    def _known(self, position: bytes, reverse: bool) -> Chunk | None:
+        """What the cache knows at `position`; another read may have brought it meanwhile."""
         if self._cached is None:
-            # Another read may have brought it meanwhile.
             self._cached = self._cache.find(self._key)
-        if self._cached is not None:
-            chunk = self._cached.chunk_at(position, reverse)
-            if chunk is not None:
-                return chunk
-        return start(self._fill(position, reverse))
+        return None if self._cached is None else self._cached.chunk_at(position, reverse)
 
     async def _fill(self, position: bytes, reverse: bool) -> Chunk:
         """The next chunk of the files, which the cache keeps if it may."""
         if not self._is_open:
             await self._open_files(position, reverse)
+            known = self._known(position, reverse)
+            if known is not None:
+                return known
         low, high = self._gap(position, reverse)
         chunk = await self._merged(low, high, reverse) if self._runs else Chunk(low, high, [], [])
         self._cache.insert(self._key, self._head, chunk, self._phase)
@@ -137,6 +142,30 @@ class ReadThrough:
             found = self._runs[run].chunk_at(merge.position(run), reverse)
             merge.feed(run, found if isinstance(found, Chunk) else await found)
         return merge.take()
+
+
+async def fill_whole(
+    cache: TableCache,
+    key: bytes,
+    search: SectionRead,
+    load: Callable[[SectionRead, Fetch], Awaitable[None]],
+    steps_max: int,
+) -> Page | None:
+    """The page of a partition that is mere rows in one block; the cache gets all of it.
+
+    `search` was made in this turn of the loop. None if it is anything else; then nothing was done,
+    but that its blocks are cached.
+    """
+    phase = cache.phase
+    missing = search.step()
+    if missing is not None:
+        await load(search, missing)
+    chunk = search.whole()
+    page = None if chunk is None else search.page(steps_max)
+    if page is not None and chunk is not None:
+        cache.insert(key, NO_HEAD, chunk, phase)
+        cache.misses += 1
+    return page
 
 
 async def absorb(cache: TableCache, memtable: Memtable, pace: Pace) -> None:

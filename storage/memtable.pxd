@@ -10,7 +10,6 @@ from storage.sorted_map cimport SortedMap
 
 
 @cython.final
-@cython.no_gc
 cdef class MemoryPartition:
     cdef int64_t deletion_ts    # INT64_MIN if the partition is not deleted
     cdef uint32_t deleted_at

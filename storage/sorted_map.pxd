@@ -18,14 +18,12 @@ cdef inline list untracked(list entries):
 
 
 @cython.final
-@cython.no_gc
 cdef class MapBlock:
     cdef list keys              # ascending
     cdef list values
 
 
 @cython.final
-@cython.no_gc
 cdef class SortedMap:
     cdef list blocks
     cdef list firsts            # the first key of each block

@@ -1,5 +1,7 @@
 """The row cache's promises one by one."""
 
+import gc
+
 import pytest
 
 from storage.cache import RowCache, TableCache
@@ -167,3 +169,24 @@ def test_clearing_forgets_at_once_and_frees_in_slices(shard: RowCache, table: Ta
     shard.check()
     assert not shard.sweep(100)
     assert shard.used_bytes == 0 and shard.stretches == 0
+
+
+def test_what_a_table_left_behind_is_evicted_like_all_else(shard: RowCache) -> None:
+    for number in range(10):
+        left = TableCache(shard)
+        assert left.insert(b"k%d" % number, HEAD, one(b"c"), 0)
+        del left
+        gc.collect()
+        shard.check()
+    assert shard.stretches == 10
+    shard.shrink(0)
+    shard.check()
+    assert shard.used_bytes == 0
+
+
+def test_nothing_that_is_cached_is_walked_by_the_garbage_collector(table: TableCache) -> None:
+    for key in (b"k", b"l"):
+        assert table.insert(key, HEAD, one(b"c"), 0)
+    tracked = [type(found).__qualname__ for found in gc.get_objects()]
+    assert "TableCache" in tracked
+    assert "CachedPartition" not in tracked and "Stretch" not in tracked
