@@ -151,8 +151,8 @@ def stale_whole_insert(patch: Patch) -> None:
 
 def _changed_whole(patch: Patch, change: Callable[[Chunk | None], Chunk | None]) -> None:
     class Changed:
-        def __init__(self, *arguments: Any) -> None:
-            self._search = SectionRead(*arguments)
+        def __init__(self, search: SectionRead) -> None:
+            self._search = search
 
         def whole(self) -> Chunk | None:
             return change(self._search.whole())
@@ -160,7 +160,15 @@ def _changed_whole(patch: Patch, change: Callable[[Chunk | None], Chunk | None])
         def __getattr__(self, name: str) -> Any:
             return getattr(self._search, name)
 
-    patch.setattr(engine, "SectionRead", Changed)
+    original = fill.fill_whole
+
+    async def changed(
+        cache: TableCache, key: bytes, search: SectionRead, load: Any, steps: int
+    ) -> Page | None:
+        seen: Any = Changed(search)
+        return await original(cache, key, seen, lambda _, first: load(search, first), steps)
+
+    patch.setattr(engine, "fill_whole", changed)
 
 
 def lost_whole_row(patch: Patch) -> None:
