@@ -2,7 +2,7 @@
 
     python -m bench.load.disk                       ours, beside fio
     python -m bench.load.disk --cassandra           the same on Cassandra 5.0 in the same run
-    python -m bench.load.disk --cassandra --memory 64 --gigabytes 0.25 --only write read
+    python -m bench.load.disk --cassandra --memory 128 --gigabytes 1.3 --only read scan
 
 Both servers have core 0, the client has core 1, and each step runs on one server and then on the
 other, so that what else the machine does is the same for both; reads are measured in several rounds
@@ -36,8 +36,8 @@ from bench.load.servers import CLIENT_CORE, Ours, Server, Theirs
 STEPS = ("write", "compact", "amplification", "read", "scan", "log", "disk")
 LOG_MEMORY_MIB = 1024
 """Of the nodes whose log is replayed: it has to hold what was written since the last flush."""
-SMALL_PART = 10
-"""The tables that are overwritten have this part of the rows."""
+SMALL_PART, CHANGED_PART = 10, 50
+"""Of the rows of the large table, those of the others; see `Scale`."""
 
 Results = dict[str, dict[str, list[float]]]
 """By the words of a figure and the server's name."""
@@ -106,7 +106,7 @@ def run(report: Report, servers: list[Server], step: Step, scale: Scale, rounds:
 def measure(folder: Path, options: argparse.Namespace, report: Report) -> None:
     """All steps that are wanted."""
     rows = int(options.gigabytes * 1e9 / ROW_BYTES)
-    scale = Scale(rows, rows // SMALL_PART, options.seconds)
+    scale = Scale(rows, rows // SMALL_PART, rows // CHANGED_PART, options.seconds)
     with running(folder / "reads", options, is_synced=False) as servers:
         if {"write", "read", "scan"} & options.only:
             run(report, servers, disk_steps.write, scale)
@@ -117,6 +117,7 @@ def measure(folder: Path, options: argparse.Namespace, report: Report) -> None:
         for server in servers:
             server.limit_cache()
         if "read" in options.only:
+            run(report, servers, disk_steps.warm_up, scale)
             run(report, servers, disk_steps.point_reads, scale, options.rounds)
         if "scan" in options.only:
             run(report, servers, disk_steps.scan, scale, options.rounds)
@@ -152,10 +153,10 @@ def fio(folder: Path, seconds: float, report: Report) -> None:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--memory", type=int, default=128, help="in MiB")
-    parser.add_argument("--gigabytes", type=float, default=1.3)
-    parser.add_argument("--seconds", type=float, default=5.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memory", type=int, default=72, help="in MiB")
+    parser.add_argument("--gigabytes", type=float, default=0.4)
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--io", default="auto")
     parser.add_argument("--cassandra", action="store_true")
     parser.add_argument("--only", nargs="+", choices=STEPS, default=STEPS)

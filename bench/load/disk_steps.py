@@ -35,6 +35,8 @@ STRATEGIES = {
 }
 APART = "'class': 'SizeTieredCompactionStrategy', 'enabled': 'false'"
 POLL_S = 0.02
+WARM_UP_PARTS = 5
+"""Of a measurement's time, before the first of them."""
 MERGE_TIMEOUT_S = 300.0
 
 
@@ -45,7 +47,9 @@ class Scale:
     rows: int
     """Of the table that is read."""
     small_rows: int
-    """Of the tables that are flushed, merged and overwritten."""
+    """Of the tables that are flushed, merged and replayed."""
+    changed_rows: int
+    """Of the tables that are overwritten."""
     seconds: float
     """Of each measurement that has a time and no end of its own."""
 
@@ -99,29 +103,30 @@ def write(server: Server, scale: Scale) -> Iterator[Figure]:
 def flush_and_compact(server: Server, scale: Scale) -> Iterator[Figure]:
     """Flushes a few parts of a table that lie apart, then merges their files."""
     client = server.client()
-    make_table(client, "merged", APART)
+    table = f"merged_{time.monotonic_ns()}"  # Files of an earlier round may still be there.
+    make_table(client, table, APART)
     part = scale.small_rows // MERGED_FILES
     cpu = 0.0
     for number in range(MERGED_FILES):
         # Each part lies all over the ring, so merging them is no copying of one after the other.
-        load(client, "merged", range(number, part * MERGED_FILES, MERGED_FILES), in_flight=128)
+        load(client, table, range(number, part * MERGED_FILES, MERGED_FILES), in_flight=128)
         wait_until_idle(server.pids())
         usage = Usage(server)
-        server.flush("merged")
+        server.flush(table)
         wait_until_idle(server.pids())
         cpu += usage.cpu_s
     megabytes = part * MERGED_FILES * ROW_BYTES / 1e6
     yield Figure("flush, of rows", megabytes / cpu, "MB per CPU s")
-    before = len(_data_files(server, "merged"))
+    before = len(_data_files(server, table))
     usage = Usage(server)
-    server.compact("merged")
+    server.compact(table)
     until = time.monotonic() + MERGE_TIMEOUT_S
-    while len(_data_files(server, "merged")) != 1:
+    while len(_data_files(server, table)) != 1:
         assert time.monotonic() < until, f"{before} files are merged in time"
         time.sleep(POLL_S)
     wait_until_idle(server.pids())
     yield Figure(f"compaction of {before} files, of rows", megabytes / usage.cpu_s, "MB per CPU s")
-    client.query("DROP TABLE bench.merged")
+    client.query(f"DROP TABLE bench.{table}")
     client.close()
 
 
@@ -131,7 +136,7 @@ def amplification(server: Server, scale: Scale) -> Iterator[Figure]:
         table = "changed_" + name.replace("-", "_").replace(" ", "_")
         client = server.client()
         make_table(client, table, strategy)
-        order = list(range(scale.small_rows))
+        order = list(range(scale.changed_rows))
         before = bytes_written(server.pids())
         for change in range(CHANGES):
             random.Random(change).shuffle(order)
@@ -141,11 +146,22 @@ def amplification(server: Server, scale: Scale) -> Iterator[Figure]:
         wait_until_idle(server.pids())
         written = bytes_written(server.pids()) - before
         held = sum(path.stat().st_size for path in server.files(table))
-        once = scale.small_rows * ROW_BYTES
+        once = scale.changed_rows * ROW_BYTES
         yield Figure(f"{name}: bytes written, log included, per byte", written / once / CHANGES, "")
         yield Figure(f"{name}: bytes on disk per byte that counts", held / once, "")
         client.query(f"DROP TABLE bench.{table}")
         client.close()
+
+
+def warm_up(server: Server, scale: Scale) -> Iterator[Figure]:
+    """Reads without a figure, so that a compiler which learns at run time has learnt."""
+    client = server.client()
+    select = client.prepare(f"SELECT {_names()} FROM bench.{MAIN} WHERE key = ?")
+    keys = random.Random(3).choices(range(scale.rows), k=FRAMES)
+    frames = [execute_frame(i % 1024, select, [spread_key(k)]) for i, k in enumerate(keys)]
+    client.run(frames, 64, scale.seconds * WARM_UP_PARTS)
+    client.close()
+    yield from ()
 
 
 def point_reads(server: Server, scale: Scale) -> Iterator[Figure]:
@@ -187,8 +203,9 @@ def scan(server: Server, scale: Scale) -> Iterator[Figure]:
 def batch_writes(server: Server, scale: Scale) -> Iterator[Figure]:
     """Writes that are synced before they are acknowledged; the server was told so at its start."""
     client = server.client()
-    make_table(client, "synced")
-    insert = _insert(client, "synced")
+    table = f"synced_{time.monotonic_ns()}"
+    make_table(client, table)
+    insert = _insert(client, table)
     frames = list(_frames(insert, range(FRAMES), 0))
     client.run(frames, 64, scale.seconds)
     answered, took = client.run(frames, 64, scale.seconds)

@@ -176,8 +176,8 @@ class Theirs:
     def limit_cache(self) -> None:
         """Empty the page cache of the group, and leave it what was agreed."""
         (self._group / "memory.force_empty").write_text("1")
-        lines = (self._group / "memory.stat").read_text().splitlines()
-        held = int(dict(line.split() for line in lines)["rss"])
+        # What is left is no data: memory of the process and of the kernel on its behalf.
+        held = int((self._group / "memory.usage_in_bytes").read_text())
         (self._group / "memory.limit_in_bytes").write_text(str(held + self._page_cache_bytes))
 
 
