@@ -73,7 +73,7 @@ def owned_until(token, int shards, int ignore_msb=12):
     """The first token above whose owner may be another shard; None if all above have this one."""
     cdef int owner = shard_of(token, shards, ignore_msb)
     bits = 64 - ignore_msb
-    window, place = divmod(token + 2**63, 1 << bits)
+    window = (token + 2**63) >> bits
     # The least place in the window whose product reaches the next shard's.
     until = (window << bits) + -(-((owner + 1) << bits) // shards)
     return until - 2**63 if until < 2**64 else None

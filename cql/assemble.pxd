@@ -49,7 +49,8 @@ cdef class Assembler:
     cdef CellCursor cursor         # over the row at hand
 
     cpdef Py_ssize_t add_partition(
-        self, PartitionRows partition, Py_ssize_t bytes_max=*
+        self, PartitionRows partition, Py_ssize_t bytes_max=*, Py_ssize_t first=*,
+        Py_ssize_t count=*
     ) except -1
     cdef bytes take_data(self)
     cdef int read_key(self, bytes key) except -1

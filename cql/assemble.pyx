@@ -14,6 +14,7 @@ from cql.types.catalog import ListType, MapType, SetType
 from cql.types.ordering import compare, is_memcmp
 
 cdef Py_ssize_t BUFFER_BYTES_FIRST = 4096
+cdef Py_ssize_t ROWS_MAX = 1 << 30   # more than a partition of any page has
 cdef int EXPIRING = 2
 
 
@@ -105,13 +106,14 @@ cdef class Assembler:
         return self.size
 
     cpdef Py_ssize_t add_partition(
-        self, PartitionRows partition, Py_ssize_t bytes_max=0
+        self, PartitionRows partition, Py_ssize_t bytes_max=0,
+        Py_ssize_t first=0, Py_ssize_t count=ROWS_MAX,
     ) except -1:
-        """Append the result rows of a partition, or those of them before which the result has less
-        than `bytes_max`; gives how many of its rows that were.
+        """Append the result rows of a partition, or `count` of them from `first` on, or those of
+        them before which the result has less than `bytes_max`; gives the first that was not taken.
         """
         cdef bytes row
-        cdef Py_ssize_t i
+        cdef Py_ssize_t i, end
         cdef list rows = partition.rows
         cdef list clusterings = partition.clusterings
         self.read_key(partition.key)
@@ -121,7 +123,8 @@ cdef class Assembler:
         if not rows:
             self.clear(REGULAR)
             return self.emit()
-        for i in range(len(rows)):
+        end = min(len(rows), first + count)
+        for i in range(first, end):
             if bytes_max and self.size >= bytes_max:
                 return i
             row = rows[i]
@@ -129,10 +132,12 @@ cdef class Assembler:
             self.read_clustering(clusterings[i], row)
             self.read_cells(row, REGULAR, self.held)
             self.emit()
-        return len(rows)
+        return end
 
-    def fetch_partition(self, PartitionRows partition not None):
-        """The rows of a PartitionRows as a list of FetchedRow."""
+    def fetch_partition(
+        self, PartitionRows partition not None, Py_ssize_t first=0, Py_ssize_t count=ROWS_MAX
+    ):
+        """The rows of a PartitionRows, or `count` of them from `first` on, as FetchedRows."""
         cdef bytes row
         cdef Py_ssize_t i
         cdef list rows = partition.rows
@@ -145,7 +150,7 @@ cdef class Assembler:
         if not rows:
             self.clear(REGULAR)
             fetched.append(self.fetched(partition.key, b""))
-        for i in range(len(rows)):
+        for i in range(first, min(len(rows), first + count)):
             row = rows[i]
             self.clear(REGULAR)
             self.read_clustering(clusterings[i], row)

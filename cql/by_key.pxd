@@ -18,4 +18,5 @@ cdef class RowsByKey:
     cdef bytes metadata_id         # of these columns
 
     cpdef Slice slice(self, Binding binding, Py_ssize_t page_size)
+    cpdef bint is_quick(self, Page page) except -1
     cpdef Rows rows(self, Page page)

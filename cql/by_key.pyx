@@ -8,6 +8,8 @@ from cql.bind cimport Binding, KeyTemplate
 from cql.rows cimport Rows, make_rows
 from storage.slice cimport Page, PartitionRows, Slice
 
+cdef Py_ssize_t QUICK_ROWS = 200
+
 
 cdef class RowsByKey:
     """Values to a slice, and the page that answers it to rows."""
@@ -31,6 +33,14 @@ cdef class RowsByKey:
             if not ranges:
                 return None
         return self.question.of_key(self.key.bind(binding), ranges, max(page_size, 0))
+
+    cpdef bint is_quick(self, Page page) except -1:
+        """Whether one turn of the loop is enough for the rows of a page."""
+        cdef PartitionRows partition
+        for partition in page.partitions:
+            if len(partition.rows) > QUICK_ROWS:
+                return False
+        return True
 
     cpdef Rows rows(self, Page page):
         """The answer when one page is all of it; no page is no rows."""

@@ -340,7 +340,7 @@ class Executor:
 
     def _rows_of(self, page: Page, by_key: RowsByKey, options: QueryOptions) -> Rows | None:
         """The answer, if this page is all of it and has room in a reply."""
-        if page.more:
+        if page.more or not by_key.is_quick(page):
             return None
         rows = by_key.rows(page)
         if options.page_size <= 0 or len(rows.data) <= self._results.page_bytes_max:

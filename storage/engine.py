@@ -60,7 +60,7 @@ MIB = 1024 * 1024
 CACHE_PART_MIN = 8
 MEMTABLE_PART_MIN = 4
 """Open files leave these parts of the cache and of the memtables, however much they hold."""
-SYNCHRONOUS_STEPS_MAX = 2_000
+SYNCHRONOUS_STEPS_MAX = 500
 """Rows which a read of memory merges before it gives others a turn."""
 
 

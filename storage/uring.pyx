@@ -150,7 +150,8 @@ cdef extern from *:
 
     /* Whether the kernel has entries to take, completions to prepare, or has prepared some. */
     static int pythia_ring_has_work(struct pythia_ring *ring) {
-        return ring->queued || (__atomic_load_n(ring->sq_flags, __ATOMIC_ACQUIRE) & PYTHIA_SQ_HAS_WORK)
+        return ring->queued
+            || (__atomic_load_n(ring->sq_flags, __ATOMIC_ACQUIRE) & PYTHIA_SQ_HAS_WORK)
             || *ring->cq_head != __atomic_load_n(ring->cq_tail, __ATOMIC_ACQUIRE);
     }
 
