@@ -12,14 +12,12 @@ has them.
 
 import asyncio
 from asyncio import Future
-from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol, TypeVar
+from typing import TypeVar
 
-COST_BYTES: Final = 4096
-"""What a call costs besides its bytes."""
+from storage.io_turns import IoTurns
 
 T = TypeVar("T")
 
@@ -59,151 +57,42 @@ class IoClassStatistics:
     """The longest call, with its wait."""
 
 
-class Turn(Protocol):
-    """A future, or what stands for one."""
-
-    def done(self) -> bool:
-        """Whether the turn is of no use any more."""
-
-    def set_result(self, result: None, /) -> None:
-        """It is here."""
-
-
-@dataclass(slots=True, eq=False)
-class _Lane:
-    """The calls of one class."""
-
-    io_class: IoClass
-    shares: int
-    had: float = 0.0
-    """Cost of the turns it took, over its shares."""
-    calls: int = 0
-    bytes: int = 0
-    waited_s: float = 0.0
-    busy_s: float = 0.0
-    longest_s: float = 0.0
-    waiting: deque[tuple[int, Turn]] = field(default_factory=deque)
-
-    def note(self, size: int, asked_s: float, begun_s: float, ended_s: float) -> None:
-        """Count a call that is over."""
-        self.calls += 1
-        self.bytes += size
-        self.waited_s += begun_s - asked_s
-        self.busy_s += ended_s - begun_s
-        if ended_s - asked_s > self.longest_s:
-            self.longest_s = ended_s - asked_s
-
-
-class IoQueue:
+class IoQueue(IoTurns):
     """Who may call the disk next; used by one event loop, whose clock times the calls."""
 
-    __slots__ = ("_bytes", "_bytes_max", "_calls", "_calls_max", "_lanes", "_start", "_waiting")
+    __slots__ = ()
 
     def __init__(self, calls_max: int, bytes_max: int) -> None:
         """At most so many calls and bytes in flight; one call that is larger goes alone."""
-        assert calls_max > 0 and bytes_max > 0, "there is room for a call"
-        self._calls_max, self._bytes_max = calls_max, bytes_max
-        self._calls = self._bytes = self._waiting = 0
-        self._start = 0.0
-        """Where the last turn began, on the axis of `_Lane.had`: idle classes go on from here."""
-        self._lanes = {io_class: _Lane(io_class, io_class.shares) for io_class in IoClass}
-
-    @property
-    def in_flight(self) -> tuple[int, int]:
-        """Calls and bytes that have their turn."""
-        return self._calls, self._bytes
+        super().__init__(calls_max, bytes_max, {each: each.shares for each in IoClass})
 
     async def run(self, io_class: IoClass, size: int, call: Callable[[], Awaitable[T]]) -> T:
         """Make one call that moves `size` bytes when it is the turn of its class."""
-        lane = self._lanes[io_class]
-        time = asyncio.get_running_loop().time
-        asked = begun = time()
-        if io_class is not IoClass.COMMIT_LOG and (self._waiting or not self._has_room(size)):
-            await self._wait(lane, size)
-            begun = time()
-        else:
-            self._take(lane, size)
+        asked = begun = self.now()
+        if io_class is IoClass.COMMIT_LOG:
+            self.take(io_class, size)
+        elif not self.try_begin(io_class, size):
+            await self._wait(io_class, size)
+            begun = self.now()
         try:
             return await call()
         finally:
-            lane.note(size, asked, begun, time())
-            self._leave(size)
-
-    def begin(self, io_class: IoClass, size: int, turn: Turn) -> bool:
-        """Like `run`, for who makes the call without a coroutine, and calls `end` after it.
-
-        True if it has its turn at once; otherwise `turn` is told when it has.
-        """
-        lane = self._lanes[io_class]
-        if self._waiting or not self._has_room(size):
-            lane.waiting.append((size, turn))
-            self._waiting += 1
-            return False
-        self._take(lane, size)
-        return True
-
-    def end(self, io_class: IoClass, size: int, asked_s: float, begun_s: float) -> None:
-        """A call that had its turn is over; it was asked for and begun then."""
-        now = asyncio.get_running_loop().time()
-        self._lanes[io_class].note(size, asked_s, begun_s, now)
-        self._leave(size)
+            self.end(io_class, size, asked, begun)
 
     def statistics(self) -> tuple[IoClassStatistics, ...]:
         """The classes in numbers."""
         return tuple(
-            IoClassStatistics(
-                *lane.io_class.value,
-                lane.calls,
-                lane.bytes,
-                len(lane.waiting),
-                lane.waited_s,
-                lane.busy_s,
-                lane.longest_s,
-            )
-            for lane in self._lanes.values()
+            IoClassStatistics(each.value[0], each.shares, *self.counts(each)) for each in IoClass
         )
 
-    async def _wait(self, lane: _Lane, size: int) -> None:
+    async def _wait(self, io_class: IoClass, size: int) -> None:
         """Queue up; on return the turn is taken."""
         turn: Future[None] = asyncio.get_running_loop().create_future()
-        lane.waiting.append((size, turn))
-        self._waiting += 1
+        is_here = self.begin(io_class, size, turn)
+        assert not is_here, "there is no turn just now"
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave(size)
+                self.give_back(size)
             raise
-
-    def _leave(self, size: int) -> None:
-        """A call is done; others may have its turn."""
-        self._calls -= 1
-        self._bytes -= size
-        if self._waiting:
-            self._give_turns()
-
-    def _has_room(self, size: int) -> bool:
-        return self._calls < self._calls_max and (
-            not self._calls or self._bytes + size <= self._bytes_max
-        )
-
-    def _take(self, lane: _Lane, size: int) -> None:
-        if lane.had > self._start:
-            self._start = lane.had
-        lane.had = self._start + (COST_BYTES + size) / lane.shares
-        self._calls += 1
-        self._bytes += size
-
-    def _give_turns(self) -> None:
-        """The class that comes first is waited for, even if a smaller call of another would fit."""
-        while self._waiting:
-            busy = [lane for lane in self._lanes.values() if lane.waiting]
-            lane = min(busy, key=lambda each: max(each.had, self._start))
-            size, turn = lane.waiting[0]
-            if not turn.done() and not self._has_room(size):
-                return
-            lane.waiting.popleft()
-            self._waiting -= 1
-            if not turn.done():
-                self._take(lane, size)
-                turn.set_result(None)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from storage.io_queue import IoClass, IoQueue
+from storage.io_turns import COST_BYTES
 
 PAGE = 4096
 
@@ -112,3 +116,113 @@ def test_a_failed_call_gives_its_turn_back() -> None:
         assert queue.statistics()[1].calls == 3
 
     asyncio.run(run())
+
+
+class _Caller:
+    """Who waits for a turn without a coroutine."""
+
+    def __init__(self, number: int, told: list[int]) -> None:
+        self.number, self.told = number, told
+        self.is_gone = False
+
+    def done(self) -> bool:
+        return self.is_gone
+
+    def set_result(self, _: None, /) -> None:
+        self.told.append(self.number)
+
+
+class _FairQueue:
+    """The slow, obvious twin: of the calls that wait, who is told when a call is over."""
+
+    def __init__(self, calls_max: int, bytes_max: int) -> None:
+        self.calls_max, self.bytes_max = calls_max, bytes_max
+        self.flying: list[int] = []
+        self.waiting: list[tuple[IoClass, int, _Caller]] = []
+        self.start = 0.0
+        self.had = dict.fromkeys(IoClass, 0.0)
+
+    def fits(self, size: int) -> bool:
+        is_small = not self.flying or sum(self.flying) + size <= self.bytes_max
+        return len(self.flying) < self.calls_max and is_small
+
+    def take(self, io_class: IoClass, size: int) -> None:
+        self.start = max(self.start, self.had[io_class])
+        self.had[io_class] = self.start + (COST_BYTES + size) / io_class.shares
+        self.flying.append(size)
+
+    def told(self) -> list[int]:
+        numbers = []
+        while self.waiting:
+            order = list(IoClass)
+            first = min(
+                self.waiting,
+                key=lambda call: (max(self.start, self.had[call[0]]), order.index(call[0])),
+            )
+            io_class, size, caller = first
+            if not caller.is_gone and not self.fits(size):
+                break
+            self.waiting.remove(first)
+            if not caller.is_gone:
+                self.take(io_class, size)
+                numbers.append(caller.number)
+        return numbers
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(("begin", "begin", "end", "give up")),
+        st.sampled_from(list(IoClass)),
+        st.integers(0, 3).map(lambda pages: pages * PAGE),
+        st.integers(0, 100),
+    ),
+    max_size=60,
+)
+
+
+@given(_STEPS, st.integers(1, 4), st.integers(1, 5))
+def test_turns_come_in_the_order_of_fair_queueing(
+    steps: list[tuple[str, IoClass, int, int]], calls_max: int, pages_max: int
+) -> None:
+    async def run() -> None:
+        queue = IoQueue(calls_max, pages_max * PAGE)
+        model, told, expected = _FairQueue(calls_max, pages_max * PAGE), list[int](), list[int]()
+        for number, (step, io_class, size, which) in enumerate(steps):
+            if step == "begin":
+                caller = _Caller(number, told)
+                is_free = not model.waiting and model.fits(size)
+                assert queue.begin(io_class, size, caller) is is_free
+                if is_free:
+                    model.take(io_class, size)
+                else:
+                    model.waiting.append((io_class, size, caller))
+            elif step == "end" and model.flying:
+                over = model.flying.pop(which % len(model.flying))
+                expected += model.told()
+                queue.end(io_class, over, 0.0, 0.0)
+            elif step == "give up" and model.waiting:
+                model.waiting[which % len(model.waiting)][2].is_gone = True
+            assert told == expected
+            assert queue.in_flight == (len(model.flying), sum(model.flying))
+
+    asyncio.run(run())
+
+
+def test_turns_that_are_given_back_at_once_are_passed_on_however_many() -> None:
+    class Returning(_Caller):
+        def set_result(self, _: None, /) -> None:
+            super().set_result(None)
+            queue.end(IoClass.QUERY, PAGE, 0.0, 0.0)
+
+    told: list[int] = []
+    queue = IoQueue(1, PAGE)
+
+    async def run() -> None:
+        assert queue.begin(IoClass.QUERY, PAGE, _Caller(-1, told))
+        for number in range(20_000):
+            assert not queue.begin(IoClass.QUERY, PAGE, Returning(number, told))
+        queue.end(IoClass.QUERY, PAGE, 0.0, 0.0)
+
+    asyncio.run(run())
+    assert told == list(range(20_000))
+    assert queue.in_flight == (0, 0)
