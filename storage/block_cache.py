@@ -11,7 +11,8 @@ disk twice.
 from collections import OrderedDict
 
 from storage.sstable.block import Block
-from storage.sstable.reader import Fetch, Parsed, SSTable
+from storage.sstable.fetch import Fetch
+from storage.sstable.reader import Parsed, SSTable
 
 ENTRY_OVERHEAD_BYTES = 200
 INDEX_PART = 0.75

@@ -27,8 +27,9 @@ from storage.io_queue import IoClass
 from storage.layout import Layout
 from storage.pace import Pace, compaction_share
 from storage.sstable.blame import place_of
+from storage.sstable.fetch import Fetch
 from storage.sstable.output import SSTableOutput
-from storage.sstable.reader import NO_KEY, Fetch, Parsed, SSTable
+from storage.sstable.reader import NO_KEY, Parsed, SSTable
 from storage.sstable.runs import Scan
 from storage.store import Store
 from storage.table import Table

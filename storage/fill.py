@@ -18,7 +18,8 @@ from storage.pace import Pace
 from storage.row import NO_DELETION
 from storage.section_read import SectionRead
 from storage.slice import Page
-from storage.sstable.reader import Fetch, SSTable
+from storage.sstable.fetch import Fetch
+from storage.sstable.reader import SSTable
 from storage.sstable.runs import Bounds, Load, PartitionRun
 
 NO_HEAD: Final[Head] = (NO_DELETION, 0, b"")

@@ -5,7 +5,7 @@ from asyncio import Future
 from storage.block_cache import BlockCache
 from storage.io_queue import IoQueue
 from storage.section_read import SectionRead
-from storage.sstable.reader import Fetch
+from storage.sstable.fetch import Fetch
 
 class SectionLoad:
     """The loads of one read. To the queue and to the disk it looks like a future."""

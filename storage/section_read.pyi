@@ -4,8 +4,9 @@ from storage.memtable import Memtable
 from storage.merge import Chunk
 from storage.row import ColumnSet
 from storage.slice import Page, Slice
+from storage.sstable.fetch import Fetch
 from storage.sstable.lookup import Lookup
-from storage.sstable.reader import Fetch, Parsed
+from storage.sstable.reader import Parsed
 from storage.sstable.runs import Bounds
 
 class SectionRead:

@@ -25,8 +25,9 @@ from storage.manifest import LiveSSTable, Manifest, key_head
 from storage.points import NO_POINTS, Points
 from storage.split_groups import Group, Part, groups_of
 from storage.split_merge import chains_for, let_go, merge_chains
+from storage.sstable.fetch import Fetch
 from storage.sstable.output import SSTableOutput, Turns, file_name
-from storage.sstable.reader import Fetch, Parsed, SSTable, open_sstable
+from storage.sstable.reader import Parsed, SSTable, open_sstable
 from storage.store import IDENTITY_BYTES, TABLES_DIRECTORY, table_directory
 
 CALLS_MAX: Final = 16

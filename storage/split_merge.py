@@ -16,8 +16,9 @@ from storage.pace import Pace
 from storage.row import NO_DELETION
 from storage.split_groups import Group, Part
 from storage.sstable import splice
+from storage.sstable.fetch import Fetch
 from storage.sstable.output import SSTableOutput
-from storage.sstable.reader import NO_KEY, Fetch, Parsed, SSTable, open_sstable
+from storage.sstable.reader import NO_KEY, Parsed, SSTable, open_sstable
 from storage.sstable.runs import Scan
 from storage.sstable.splice import Lane, Splice
 

@@ -21,8 +21,9 @@ from storage.pace import Hours, Pace
 from storage.points import Points
 from storage.section_load import SectionLoad
 from storage.section_read import SectionRead
+from storage.sstable.fetch import Fetch
 from storage.sstable.output import SSTableOutput, Turns
-from storage.sstable.reader import Fetch, Parsed, SSTable
+from storage.sstable.reader import Parsed, SSTable
 from storage.table import Table, Unreadable
 from storage.volume import Volume
 

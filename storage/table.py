@@ -18,6 +18,7 @@ from storage.mutation import Mutation
 from storage.row import ColumnSet
 from storage.slice import Slice
 from storage.sstable.bloom import key_hash
+from storage.sstable.frames import files_for, files_with
 from storage.sstable.reader import SSTable
 
 MIN_TIMESTAMP, MAX_TIMESTAMP = -(2**63), 2**63 - 1
@@ -168,12 +169,11 @@ class Table:
 
     def sstables_for(self, wanted: Slice, key: bytes) -> list[SSTable]:
         """The files which may have something for a slice of one partition."""
-        return [table for table in self.sstables_with(key) if self._may_matter(table, wanted)]
+        return files_for(self.sstables, key, wanted, self.wants_static(wanted))
 
     def sstables_with(self, key: bytes) -> list[SSTable]:
         """The files which may have something of a partition."""
-        hashed = key_hash(key)
-        return [table for table in self.sstables if table.may_contain(key, hashed)]
+        return files_with(self.sstables, key)
 
     def sstables_between(self, start: bytes, end: bytes) -> list[SSTable]:
         """The files which may have partitions with keys in [start, end)."""
@@ -260,9 +260,3 @@ class Table:
     def wants_static(self, wanted: Slice) -> bool:
         """Whether the slice asks for a static row that could exist."""
         return wanted.static and self.layout.has_static
-
-    def _may_matter(self, table: SSTable, wanted: Slice) -> bool:
-        """Whether the file's clusterings leave room for something that the slice wants."""
-        if self.wants_static(wanted) or not wanted.ranges:
-            return True
-        return table.statistics.may_cover(wanted.ranges[0][0], wanted.ranges[-1][1])

@@ -9,10 +9,12 @@ import asyncio
 import time
 import timeit
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from storage.block_cache import BlockCache
+from storage.disk import File
 from storage.io_queue import IoClass, IoQueue
+from storage.memory_disk import MemoryDisk
 from storage.read_room import ROW_BYTES, ReadRoom
 from storage.slice import Slice
 from storage.sstable.bloom import key_hash
@@ -106,9 +108,9 @@ async def _files() -> None:
 
 
 def _begin_read(file: SSTable, fetch: Any) -> None:
-    file._file = _File()  # type: ignore[assignment]
-    taker = _Taker()
-    _show("reader: begin_read", lambda: file.begin_read(fetch, taker))
+    disk, port, taker = MemoryDisk(), cast(File, _File()), _Taker()
+    idle = SSTable(disk, "f", port, file.footer, file.statistics, file.summary, file.filter)
+    _show("reader: begin_read", lambda: idle.begin_read(fetch, taker))
 
 
 async def main() -> None:

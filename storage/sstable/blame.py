@@ -11,7 +11,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from storage.errors import CorruptData, CorruptFile
 from storage.row import check_row
 from storage.sstable.block import Block
-from storage.sstable.reader import Cursor, Fetch, Parsed, SSTable
+from storage.sstable.fetch import Fetch
+from storage.sstable.reader import Cursor, Parsed, SSTable
 
 Load = Callable[[Fetch], Awaitable[list[Parsed]]]
 

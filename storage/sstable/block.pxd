@@ -57,4 +57,5 @@ cdef class Block:
     cdef bytes _payload
     cdef readonly Py_ssize_t memory_bytes
 
+    cdef Section section_of(self, bytes key)
     cdef Section _parse(self, Py_ssize_t offset)

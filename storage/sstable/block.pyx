@@ -315,6 +315,10 @@ cdef class Block:
 
     def find(self, bytes key not None) -> Section | None:
         """The section of `key`, if the block has one."""
+        return self.section_of(key)
+
+    cdef Section section_of(self, bytes key):
+        """The same."""
         cdef const uint8_t* start = <const uint8_t*><const char*>self._payload
         cdef const uint8_t* key_bytes = <const uint8_t*><const char*>key
         cdef const uint8_t* span

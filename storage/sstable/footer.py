@@ -5,6 +5,7 @@ import struct
 from storage.checksum import crc32c
 from storage.errors import CorruptData
 from storage.sstable.compressors import Compression
+from storage.sstable.fetch import Extent
 from storage.sstable.format import PAGE_BYTES
 from storage.values import value_class
 
@@ -12,19 +13,6 @@ MAGIC = b"PYTHIA-S"
 VERSION = 1
 _FIELDS = struct.Struct(">8sHHB3x16s16sQQQIQIQII")
 _CHECKSUM = struct.Struct(">I")
-
-
-@value_class
-class Extent:
-    """A run of bytes of the file."""
-
-    offset: int
-    size: int
-
-    @property
-    def end(self) -> int:
-        """The offset of the first byte after it."""
-        return self.offset + self.size
 
 
 @value_class

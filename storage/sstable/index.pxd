@@ -18,6 +18,8 @@ cdef class IndexBlock:
     cdef readonly Py_ssize_t count
 
     cdef Input _entry(self, Py_ssize_t position) noexcept
+    cdef Py_ssize_t last_at(self, bytes key, bytes low) noexcept
+    cdef int read_place(self, Py_ssize_t position, uint64_t* offset, uint32_t* size) except -1
     cdef int _compare(
         self, Py_ssize_t position, bytes key, bytes low
     ) noexcept

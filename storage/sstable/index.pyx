@@ -1,6 +1,6 @@
 """Sorted (key, clustering) -> place of a frame: index blocks and the summary above them."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 from storage.sstable.format cimport (
@@ -136,8 +136,12 @@ cdef class IndexBlock:
         span = get_span(&source, &length)
         return compare_spans(span, length, <const uint8_t*><const char*>low, len(low))
 
-    def find(self, bytes key, bytes low) -> int:
+    def find(self, bytes key not None, bytes low not None) -> int:
         """The position of the last entry at or below (key, low); -1 if all are above."""
+        return self.last_at(key, low)
+
+    cdef Py_ssize_t last_at(self, bytes key, bytes low) noexcept:
+        """The same."""
         cdef Py_ssize_t lower = 0
         cdef Py_ssize_t upper = self.count
         cdef Py_ssize_t middle
@@ -151,13 +155,21 @@ cdef class IndexBlock:
 
     def place(self, Py_ssize_t position) -> tuple[int, int]:
         """The (offset, size) of the frame which the entry at `position` names."""
+        cdef uint64_t offset
+        cdef uint32_t size
+        self.read_place(position, &offset, &size)
+        return offset, size
+
+    cdef int read_place(self, Py_ssize_t position, uint64_t* offset, uint32_t* size) except -1:
+        """The same."""
         cdef Py_ssize_t length
         assert 0 <= position < self.count, "an index position is within its block"
         cdef Input source = self._entry(position)
         get_span(&source, &length)
         get_span(&source, &length)
-        offset = get_u64(&source)
-        return offset, get_u32(&source)
+        offset[0] = get_u64(&source)
+        size[0] = get_u32(&source)
+        return 0
 
     def start(self, Py_ssize_t position) -> tuple[bytes, bytes]:
         """The (key, low) of the entry at `position`."""

@@ -2,8 +2,9 @@
 
 from storage.block_cache import BlockCache
 from storage.sstable.block import Section
+from storage.sstable.fetch import Fetch
 from storage.sstable.index import IndexBlock
-from storage.sstable.reader import Fetch, Parsed, SSTable
+from storage.sstable.reader import Parsed, SSTable
 
 class Lookup:
     """What the file's summary, an index block and a data block say, in turn."""

@@ -4,12 +4,13 @@ It does no I/O: `step` says which frame is missing, whoever drives it brings it 
 file whose index and data are cached, a lookup is a call without a wait.
 """
 
+from libc.stdint cimport uint32_t, uint64_t
+
 from storage.sstable.block cimport Block
+from storage.sstable.fetch cimport fetch_one
 from storage.sstable.index cimport IndexBlock
 
-from storage.sstable.footer import Extent
 from storage.sstable.frame import Kind
-from storage.sstable.reader import Fetch
 
 cdef object INDEX = Kind.INDEX
 cdef object DATA = Kind.DATA
@@ -42,13 +43,15 @@ cdef class Lookup:
 
     cdef object look_for(self, bint in_summary):
         """Goes on with the next frame if it is cached; otherwise gives what has to be read."""
-        place = self.index.place(max(self.index.find(self.key, self.position), 0))
+        cdef uint64_t offset
+        cdef uint32_t size
+        self.index.read_place(max(self.index.last_at(self.key, self.position), 0), &offset, &size)
         if self.cache is not None:
-            found = self.cache.find_one(self.table, place[0])
+            found = self.cache.find_one(self.table, offset)
             if found is not None:
                 self.take(found)
                 return None
-        return Fetch(self.table, INDEX if in_summary else DATA, [Extent(place[0], place[1])])
+        return fetch_one(self.table, INDEX if in_summary else DATA, offset, size)
 
     cdef int take(self, object parsed) except -1:
         """The frame that the current index names: the next index, or the data."""
@@ -57,5 +60,5 @@ cdef class Lookup:
             self.is_summary = False
             return 0
         self.index = None
-        self.section = (<Block?>parsed).find(self.key)
+        self.section = (<Block?>parsed).section_of(self.key)
         return 0

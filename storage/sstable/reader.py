@@ -6,17 +6,18 @@ that find everything in memory, without waiting, and those that go to the disk.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
-from storage.disk import Disk, File, OpenMode, Taker
+from storage.disk import Disk, File, OpenMode
 from storage.errors import CorruptData, CorruptFile
 from storage.pace import Pace
 from storage.sstable.block import Block
 from storage.sstable.bloom import BloomFilter
-from storage.sstable.footer import Extent, Footer
+from storage.sstable.fetch import Extent, Fetch
+from storage.sstable.footer import Footer
 from storage.sstable.format import FRAME_HEADER_BYTES, PAGE_BYTES
 from storage.sstable.frame import Kind
+from storage.sstable.frames import FrameFile
 from storage.sstable.index import IndexBlock
 from storage.sstable.opening import open_frame
 from storage.sstable.statistics import Statistics
@@ -28,108 +29,16 @@ NO_KEY: Final = b"\xff" * 70_000
 Parsed = Block | IndexBlock
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Fetch:
-    """Frames of one table, of one kind and in ascending places, which a cursor needs."""
-
-    table: "SSTable"
-    kind: Kind
-    places: list[Extent]
-
-    @property
-    def bytes(self) -> int:
-        """What is read of the file, but for the rounding to pages."""
-        return self.places[-1].end - self.places[0].offset
-
-    @property
-    def pages(self) -> tuple[int, int]:
-        """Where the read of the file begins and ends."""
-        end = self.places[-1].end
-        return self.places[0].offset // PAGE_BYTES * PAGE_BYTES, end + -end % PAGE_BYTES
-
-
-class SSTable:
+class SSTable(FrameFile):
     """One open file. It is closed, and removed if it is obsolete, when the last user lets go."""
 
-    __slots__ = (
-        "_disk",
-        "_file",
-        "_is_obsolete",
-        "_users",
-        "filter",
-        "footer",
-        "level",
-        "path",
-        "statistics",
-        "summary",
-    )
-
-    def __init__(
-        self,
-        disk: Disk,
-        path: str,
-        file: File,
-        footer: Footer,
-        statistics: Statistics,
-        summary: IndexBlock,
-        bloom: BloomFilter,
-        level: int = 0,
-    ) -> None:
-        self._disk = disk
-        self._file = file
-        self._users = 1
-        self._is_obsolete = False
-        self.path = path
-        self.footer = footer
-        self.statistics = statistics
-        self.summary = summary
-        self.filter = bloom
-        self.level = level
-        """Where leveled compaction keeps it; the manifest remembers."""
-
-    @property
-    def generation(self) -> int:
-        """The number in the file's name; a younger file has a higher one."""
-        return self.footer.generation
-
-    @property
-    def file_bytes(self) -> int:
-        """How long the file is."""
-        return self.footer.file_bytes
-
-    @property
-    def memory_bytes(self) -> int:
-        """What the open table holds of memory."""
-        return self.summary.memory_bytes + self.filter.memory_bytes
-
-    def may_contain(self, key: bytes, hashed: int) -> bool:
-        """Whether the partition of `key`, whose `key_hash` is `hashed`, could be in the file."""
-        statistics = self.statistics
-        return statistics.first_key <= key <= statistics.last_key and self.filter.may_contain(
-            hashed
-        )
-
-    def acquire(self) -> "SSTable":
-        """One more user, who calls `release` in the end."""
-        assert self._users > 0, "a closed table has no new users"
-        self._users += 1
-        return self
-
-    def release(self) -> bool:
-        """One user fewer; true if that was the last one, who must then await `close`."""
-        assert self._users > 0, "a table is released once by each user"
-        self._users -= 1
-        return self._users == 0
-
-    def retire(self) -> None:
-        """The manifest no longer names the file: it goes when its last user does."""
-        self._is_obsolete = True
+    __slots__ = ()
 
     async def close(self) -> None:
         """Close the file that nobody uses, and remove it if it is obsolete."""
-        assert self._users == 0, "a table in use stays open"
+        assert self.users == 0, "a table in use stays open"
         await self._file.close()
-        if self._is_obsolete:
+        if self.is_obsolete:
             await self._disk.remove(self.path)
 
     async def fetch(self, fetch: Fetch) -> list[Parsed]:
@@ -141,37 +50,15 @@ class SSTable:
         start, end = fetch.pages
         return await self._file.read(start, end - start)
 
-    def begin_read(self, fetch: Fetch, taker: Taker) -> None:
-        """Like `read`, without a coroutine; `taker` gets the pages."""
-        start, end = fetch.pages
-        self._file.begin_read(start, end - start, taker)
-
-    def parse_one(self, fetch: Fetch, data: bytes) -> Parsed:
-        """Check and parse what was read of a single frame."""
-        (place,) = fetch.places
-        return self._parse(fetch.kind, place, data, fetch.pages[0])
-
     async def parse(self, fetch: Fetch, data: bytes, pace: Pace) -> list[Parsed]:
         """Check and parse what `read` gave; many frames are made ready in several turns."""
-        start = fetch.pages[0]
         parsed: list[Parsed] = []
-        for place in fetch.places:
-            frame = self._parse(fetch.kind, place, data, start)
+        while len(parsed) < len(fetch.places):
+            frame = self.parse_at(fetch, len(parsed), data)
             parsed.append(frame)
             if pace.spend(frame.memory_bytes) and len(parsed) < len(fetch.places):
                 await pace.rest()
         return parsed
-
-    def _parse(self, kind: Kind, place: Extent, data: bytes, start: int) -> Parsed:
-        """The frame at a place, of data that were read from `start`."""
-        offset = place.offset
-        try:
-            payload = open_frame(
-                self.footer.identity, offset, kind, data, offset - start, place.size
-            )
-            return IndexBlock(payload) if kind is Kind.INDEX else Block(payload)
-        except CorruptData as error:
-            raise CorruptFile(self.path, place.offset, str(error)) from error
 
 
 class Cursor:

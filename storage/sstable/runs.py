@@ -8,9 +8,10 @@ from storage.errors import CorruptFile
 from storage.merge import Chunk, Head, RangeTombstone
 from storage.row import NO_DELETION
 from storage.sstable.block import Block, Section
+from storage.sstable.fetch import Fetch
 from storage.sstable.format import NO_END
 from storage.sstable.lookup import Lookup
-from storage.sstable.reader import Cursor, Fetch, Parsed, SSTable
+from storage.sstable.reader import Cursor, Parsed, SSTable
 from storage.sstable.splice import Lane
 
 Load = Callable[[Fetch], Awaitable[list[Parsed]]]

@@ -22,4 +22,5 @@ cdef class Statistics:
     cdef int add_plain(self, bytes key) except -1
     cdef int add_span(self, const uint8_t* row, Py_ssize_t size) except -1
     cdef int cover_span(self, const uint8_t* clustering, Py_ssize_t size) except -1
+    cdef bint covers(self, bytes start, bytes end) except -1
     cdef int _saw_cell(self, Input* source, int64_t base) except -1

@@ -2,6 +2,7 @@
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint8_t, uint32_t, uint64_t
 
+from storage.order cimport compare
 from storage.sstable.format cimport (
     Input, Output, compare_spans, get_span, get_u8, get_u32, get_u64, get_uvarint,
 )
@@ -195,9 +196,14 @@ cdef class Statistics:
 
     def may_cover(self, bytes start not None, bytes end not None) -> bool:
         """Whether anything in the file could lie in, or reach into, [start, end)."""
-        if end and end <= self.min_clustering:
+        return self.covers(start, end)
+
+    cdef bint covers(self, bytes start, bytes end) except -1:
+        """The same; an empty `end` is none."""
+        assert self.min_clustering is not None, "a file has something, or says that it has all"
+        if len(end) > 0 and compare(end, self.min_clustering) <= 0:
             return False
-        return self.max_clustering == _NO_END or start <= self.max_clustering
+        return self.max_clustering == _NO_END or compare(start, self.max_clustering) <= 0
 
 
 cdef bytes _get_bytes(Input* source):

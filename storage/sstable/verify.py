@@ -15,12 +15,13 @@ from storage.errors import CorruptData, CorruptFile
 from storage.row import check_row
 from storage.sstable.block import Block
 from storage.sstable.bloom import key_hash
-from storage.sstable.footer import Extent, Footer
+from storage.sstable.fetch import Extent, Fetch
+from storage.sstable.footer import Footer
 from storage.sstable.format import PAGE_BYTES
 from storage.sstable.frame import Kind
 from storage.sstable.index import IndexBlock
 from storage.sstable.output import generation_of
-from storage.sstable.reader import Fetch, SSTable, open_sstable
+from storage.sstable.reader import SSTable, open_sstable
 from storage.sstable.statistics import Statistics
 
 if TYPE_CHECKING:

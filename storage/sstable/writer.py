@@ -11,7 +11,8 @@ from storage.layout import Layout
 from storage.sstable.block import BlockBuilder
 from storage.sstable.bloom import BloomFilter, key_hash
 from storage.sstable.compressors import compressor_of
-from storage.sstable.footer import Extent, Footer
+from storage.sstable.fetch import Extent
+from storage.sstable.footer import Footer
 from storage.sstable.format import FRAME_HEADER_BYTES, PAGE_BYTES
 from storage.sstable.frame import Kind, Packed, frame_offset, pack, seal
 from storage.sstable.index import IndexBuilder

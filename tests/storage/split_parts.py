@@ -13,8 +13,9 @@ from storage.merge import DONE, PAUSED, Chunk, CompactionMerge
 from storage.mutation import Mutation, MutationBuilder
 from storage.row import RowBuilder
 from storage.split_groups import Part
+from storage.sstable.fetch import Fetch
 from storage.sstable.output import file_name
-from storage.sstable.reader import NO_KEY, Fetch, Parsed, SSTable, open_sstable
+from storage.sstable.reader import NO_KEY, Parsed, SSTable, open_sstable
 from storage.sstable.runs import Scan
 from storage.store import table_directory
 

@@ -4,9 +4,9 @@ from typing import Any, cast
 
 from storage.block_cache import INDEX_PART, BlockCache
 from storage.sstable.block import Block
-from storage.sstable.footer import Extent
+from storage.sstable.fetch import Extent, Fetch
 from storage.sstable.frame import Kind
-from storage.sstable.reader import Fetch, Parsed, SSTable
+from storage.sstable.reader import Parsed, SSTable
 
 BLOCK_BYTES = 1_000
 ROOM_BYTES = 16 * BLOCK_BYTES

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -20,8 +19,10 @@ from storage.errors import (
     LogShut,
 )
 from storage.listener import SilentListener
-from storage.sstable import reader
-from storage.sstable.frame import Kind
+from storage.sstable.compressors import Compression
+from storage.sstable.format import FRAME_HEADER_BYTES
+from storage.sstable.frame import Kind, Packed, seal
+from storage.sstable.reader import SSTable
 from storage.values import replace
 from tests.sim.disk import SimulatedDisk
 from tests.storage.sstable.support import TABLE_ID, layout
@@ -155,22 +156,24 @@ def test_a_compaction_of_a_file_that_the_disk_does_not_give_is_not_tried_again()
     run(test())
 
 
-def test_malformed_rows_under_a_right_checksum_are_told_with_file_and_offset(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def _malform_first_block(disk: SimulatedDisk, file: SSTable) -> None:
+    """Rows that end wrongly, in a frame that is right in everything else."""
+    head = disk.content(file.path)[:FRAME_HEADER_BYTES]
+    stored = int.from_bytes(head[4:8], "big")
+    assert head[0] == Kind.DATA and head[1] == Compression.NONE, "so little is not compressed"
+    payload = disk.content(file.path)[FRAME_HEADER_BYTES : FRAME_HEADER_BYTES + stored]
+    packed = Packed(payload[:-3] + b"\xff\xff\xff", Compression.NONE, stored)
+    frame = seal(file.footer.identity, 0, Kind.DATA, packed) + packed.stored
+    disk.overwrite(file.path, 0, frame)
+
+
+def test_malformed_rows_under_a_right_checksum_are_told_with_file_and_offset() -> None:
     """As a mistake of the program that wrote them would leave: no flipped bit can."""
 
     async def test() -> None:
-        _, engine, listener, path = await with_two_files(CONFIG)
+        disk, engine, listener, path = await with_two_files(CONFIG)
         file = next(f for f in engine._tables[TABLE_ID].sstables if f.path == path)
-        right = reader.open_frame
-
-        def malformed(identity: bytes, offset: int, kind: Kind, *rest: Any) -> bytes:
-            payload = right(identity, offset, kind, *rest)
-            is_meant = identity == file.footer.identity and kind is Kind.DATA
-            return payload[:-3] + b"\xff\xff\xff" if is_meant else payload
-
-        monkeypatch.setattr(reader, "open_frame", malformed)
+        _malform_first_block(disk, file)
         for _ in range(2):  # From the disk, then from the cache.
             with pytest.raises(CorruptFile) as read:
                 await clusterings(engine, 1)
@@ -179,7 +182,6 @@ def test_malformed_rows_under_a_right_checksum_are_told_with_file_and_offset(
             await engine.compact(TABLE_ID)
         assert isinstance(merged.value, CorruptFile) and merged.value.path == path
         assert [damage.path for damage in listener.damage] == [path]
-        monkeypatch.undo()
         await engine.stop()
 
     run(test())

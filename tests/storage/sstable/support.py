@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 from storage.disk import OpenMode
 from storage.layout import Layout
 from storage.memory_disk import MemoryDisk
-from storage.sstable.reader import Cursor, Fetch, SSTable, open_sstable
+from storage.sstable.fetch import Fetch
+from storage.sstable.reader import Cursor, SSTable, open_sstable
 from storage.sstable.writer import SSTableWriter
 
 T = TypeVar("T")
