@@ -1,5 +1,6 @@
 """What the tables of a shard share: disk and turns at it, log, manifest, cached blocks, memory."""
 
+import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ from storage.volume import Volume
 IDENTITY_BYTES = 16
 TABLES_DIRECTORY = "tables"
 """Where in a shard's directory those of its tables lie."""
+
+FORGET_BLOCKS = 500
+"""Cached blocks of an obsolete file that are dropped in one turn of the loop: some 0.5 ms."""
 
 
 @dataclass(slots=True)
@@ -199,7 +203,9 @@ class Store:
         """The manifest does not name these files any more."""
         for table in tables:
             table.retire()
-            self.cache.forget(table)
+        for table in tables:
+            while self.cache.forget(table, FORGET_BLOCKS):
+                await asyncio.sleep(0)
         await self.release(tables)
 
     async def forget_unreadable(self, files: Iterable[Unreadable]) -> None:

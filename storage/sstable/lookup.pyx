@@ -6,6 +6,7 @@ file whose index and data are cached, a lookup is a call without a wait.
 
 from libc.stdint cimport uint32_t, uint64_t
 
+from storage.block_cache cimport BlockCache
 from storage.sstable.block cimport Block
 from storage.sstable.fetch cimport fetch_one
 from storage.sstable.index cimport IndexBlock
@@ -20,7 +21,7 @@ cdef class Lookup:
     """What the file's summary, an index block and a data block say, in turn."""
 
     def __init__(self, table, IndexBlock summary not None, bytes key not None,
-                 bytes position not None, cache=None):
+                 bytes position not None, BlockCache cache=None):
         self.table = table
         self.key = key
         self.position = position

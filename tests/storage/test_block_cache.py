@@ -1,8 +1,12 @@
 """Which blocks stay when there is no room for all of them."""
 
+from collections import OrderedDict
 from typing import Any, cast
 
-from storage.block_cache import INDEX_PART, BlockCache
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.block_cache import ENTRY_OVERHEAD_BYTES, INDEX_PART, BlockCache
 from storage.sstable.block import Block
 from storage.sstable.fetch import Extent, Fetch
 from storage.sstable.frame import Kind
@@ -13,7 +17,8 @@ ROOM_BYTES = 16 * BLOCK_BYTES
 
 
 class _IndexBlock:
-    memory_bytes = BLOCK_BYTES - 200
+    def __init__(self, size: int = BLOCK_BYTES - 200) -> None:
+        self.memory_bytes = size
 
 
 def _fetch(table: object, kind: Kind, offset: int) -> Fetch:
@@ -56,3 +61,113 @@ def test_the_blocks_of_an_obsolete_file_are_forgotten() -> None:
     cache.check()
     assert len(cache) == 2 and cache.used_bytes == 2 * BLOCK_BYTES
     assert cache.find_one(cast(SSTable, young), 1) is not None
+
+
+class _Twin:
+    """The slow, obvious twin: keys from the least to the most recently used, and their blocks."""
+
+    def __init__(self, bytes_max: int) -> None:
+        self.bytes_max = bytes_max
+        self.blocks: OrderedDict[tuple[object, int], Parsed] = OrderedDict()
+
+    def bytes_of(self, kinds: tuple[type, ...]) -> int:
+        kept = [block for block in self.blocks.values() if isinstance(block, kinds)]
+        return sum(block.memory_bytes + ENTRY_OVERHEAD_BYTES for block in kept)
+
+    def find(self, table: object, offset: int) -> Parsed | None:
+        if (table, offset) in self.blocks:
+            self.blocks.move_to_end((table, offset))
+        return self.blocks.get((table, offset))
+
+    def put(self, table: object, offset: int, block: Parsed) -> None:
+        if block.memory_bytes + ENTRY_OVERHEAD_BYTES <= self.bytes_max // 8:
+            self.blocks.pop((table, offset), None)
+            self.blocks[table, offset] = block
+            self.shrink()
+
+    def shrink(self) -> None:
+        while self.bytes_of((Block, _IndexBlock)) > self.bytes_max:
+            has_many_indexes = self.bytes_of((_IndexBlock,)) > self.bytes_max * INDEX_PART
+            kinds: tuple[type, ...] = (_IndexBlock,) if has_many_indexes else (Block,)
+            oldest = [key for key, block in self.blocks.items() if isinstance(block, kinds)]
+            del self.blocks[oldest[0] if oldest else next(iter(self.blocks))]
+
+    def forget(self, table: object) -> None:
+        for key in [key for key in self.blocks if key[0] is table]:
+            del self.blocks[key]
+
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ["put data", "put index", "put both"] * 3 + ["find"] * 6 + ["forget", "resize"]
+        ),
+        st.integers(0, 1),
+        st.integers(0, 9),
+        st.integers(1_200, 1_900),
+    ),
+    min_size=20,
+    max_size=50,
+)
+"""Nine to twelve blocks fill the room, and the largest are too large for it."""
+
+
+@given(_STEPS)
+def test_the_cache_keeps_what_an_ordered_dict_would(
+    steps: list[tuple[str, int, int, int]],
+) -> None:
+    cache, twin = BlockCache(ROOM_BYTES), _Twin(ROOM_BYTES)
+    tables = [cast(SSTable, object()) for _ in range(2)]
+    hits = misses = 0
+    for step, which, offset, size in steps:
+        table = tables[which]
+        data, index = Block(bytes(size)), cast(Parsed, _IndexBlock(size))
+        if step == "find":
+            found = twin.find(table, offset)
+            assert cache.find_one(table, offset) is found
+            hits, misses = hits + (found is not None), misses + (found is None)
+        elif step == "forget":
+            while cache.forget(table, 3):
+                cache.check()
+            twin.forget(table)
+        elif step == "resize":
+            cache.resize(size * 8)
+            twin.bytes_max = size * 8
+            twin.shrink()
+        elif step == "put both":
+            fetch = Fetch(table, Kind.DATA, [Extent(offset, 1), Extent(offset + 1, 1)])
+            cache.put(fetch, [data, index])
+            twin.put(table, offset, data)
+            twin.put(table, offset + 1, index)
+        else:
+            block = data if step == "put data" else index
+            cache.put_one(table, offset, block)
+            twin.put(table, offset, block)
+        cache.check()
+        assert cache.used_bytes == twin.bytes_of((Block, _IndexBlock))
+        assert (len(cache), cache.hits, cache.misses) == (len(twin.blocks), hits, misses)
+    for (owner, offset), block in list(twin.blocks.items()):
+        assert cache.find_one(cast(SSTable, owner), offset) is block
+
+
+def test_frames_read_together_are_found_together_or_not_at_all() -> None:
+    cache, table = BlockCache(ROOM_BYTES), cast(SSTable, object())
+    blocks: list[Parsed] = [Block(b"a"), Block(b"b"), Block(b"c")]
+    fetch = Fetch(table, Kind.DATA, [Extent(offset, 1) for offset in range(3)])
+    cache.put(fetch, blocks)
+    found = cache.find(fetch)
+    assert found is not None and all(a is b for a, b in zip(found, blocks, strict=True))
+    assert cache.find(Fetch(table, Kind.DATA, [Extent(2, 1), Extent(3, 1)])) is None
+    assert (cache.hits, cache.misses) == (1, 1)
+
+
+def test_a_file_with_many_blocks_is_forgotten_in_parts() -> None:
+    cache, table = BlockCache(1 << 20), cast(SSTable, object())
+    for offset in range(10):
+        cache.put_one(table, offset, Block(b"a"))
+    assert cache.forget(table, 4)
+    assert len(cache) == 6
+    assert not cache.forget(table, 6)
+    assert (len(cache), cache.used_bytes) == (0, 0)
+    assert not cache.forget(table)
+    cache.check()
