@@ -43,6 +43,7 @@ from cluster.topology import Topology
 from cluster.transport import Siblings
 from cluster.write import WriteTerms, all_confirmed, confirmed
 from storage.errors import StorageError
+from storage.later import Later
 from storage.mutation import Mutation, merge_mutations
 from storage.slice import Page, Slice
 
@@ -143,8 +144,10 @@ class Coordinator:
                 raise self._read_terms(1, level).error(replica_error(error)) from error
             if isinstance(rows, Page):
                 return rows
-            rows = self.deadlines.limit(rows, deadline)
-            return received(rows, self._read_terms(1, level))
+            terms = self._read_terms(1, level)
+            if isinstance(rows, Later):
+                return self.deadlines.hold(rows, deadline).then(None, terms.told)
+            return received(self.deadlines.limit(rows, deadline), terms)
         if level.is_serial:
             return self._read_serial(wanted, replication, level, wall_s, deadline)
         terms = self._read_terms(self._require(key, replication, level), level)

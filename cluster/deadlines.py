@@ -15,9 +15,11 @@ from asyncio import (
     current_task,
 )
 from collections.abc import Awaitable
-from typing import Any, Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from cluster.errors import DeadlinePassed
+from storage.later import Later
 
 TICK_S: Final = 0.02
 """How late a deadline may be noticed, about; shorter than anybody's timeout by a factor of fifty.
@@ -97,6 +99,23 @@ class Deadlines:
             raise DeadlinePassed from None
         finally:
             self._leave(waiter, tick)
+
+    def hold(self, answer: "Later[T]", deadline: float) -> "Later[T]":
+        """See that an answer of our own shard fails with `DeadlinePassed` if nothing else decides
+        it in time. Costs no coroutine.
+        """
+        tick = self._enter(answer, deadline)
+        return answer.then(
+            partial(self._pass_result, answer, tick), partial(self._pass_error, answer, tick)
+        )
+
+    def _pass_result(self, waiter: _Waiter, tick: int, result: T) -> T:
+        self._leave(waiter, tick)
+        return result
+
+    def _pass_error(self, waiter: _Waiter, tick: int, error: BaseException) -> NoReturn:
+        self._leave(waiter, tick)
+        raise error
 
     def _enter(self, waiter: _Waiter, deadline: float) -> int:
         tick = int(deadline / TICK_S) + 1

@@ -1,6 +1,7 @@
 """One read's life after it was sent: what the client hears of what the replicas said."""
 
 from collections.abc import Awaitable
+from typing import NoReturn
 
 from cluster.consistency import Consistency
 from cluster.errors import (
@@ -44,6 +45,14 @@ class ReadTerms:
         reason = fault.reason if isinstance(fault, ReplicaFailed) else FailureReason.UNKNOWN
         return self._failure(reason)
 
+    def told(self, error: BaseException) -> NoReturn:
+        """Raise what the client must hear of an error."""
+        if isinstance(error, StorageError):
+            raise self.error(replica_error(error)) from error
+        if isinstance(error, ClusterError):
+            raise self.error(error) from error
+        raise error
+
     def _failure(self, reason: FailureReason) -> ReadFailure:
         return ReadFailure(self.level, 0, self.block_for, False, {self.address: reason})
 
@@ -52,7 +61,5 @@ async def received(page: Awaitable[Page], terms: ReadTerms) -> Page:
     """Wait for rows, of a replica or of our own storage, or raise what the client must hear."""
     try:
         return await page
-    except StorageError as error:
-        raise terms.error(replica_error(error)) from error
-    except ClusterError as fault:
-        raise terms.error(fault) from fault
+    except (StorageError, ClusterError) as error:
+        terms.told(error)

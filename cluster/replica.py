@@ -7,7 +7,7 @@ A replica is one shard of one node. Whatever it is, its methods raise only `Repl
 
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Protocol, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 from cluster.deadlines import Deadlines
 from cluster.errors import (
@@ -32,6 +32,7 @@ from cluster.messages import (
 from cluster.transport import Siblings
 from storage.errors import Overloaded as StorageOverloaded
 from storage.errors import StorageError
+from storage.later import Later
 from storage.mutation import Mutation
 from storage.slice import Page, Slice
 
@@ -109,7 +110,13 @@ async def translated(result: Awaitable[T]) -> T:
     try:
         return await result
     except StorageError as error:
+        _translate(error)
+
+
+def _translate(error: BaseException) -> NoReturn:
+    if isinstance(error, StorageError):
         raise replica_error(error) from error
+    raise error
 
 
 class OwnReplica:
@@ -126,6 +133,7 @@ class OwnReplica:
     ) -> None:
         self._engine = engine
         self._limit = deadlines.limit
+        self._hold = deadlines.hold
         self.count = count
         self.settle_batches = settle_batches
 
@@ -151,6 +159,8 @@ class OwnReplica:
             result = self._engine.read(wanted, wall_s)
         except StorageError as error:
             raise replica_error(error) from error
+        if isinstance(result, Later):
+            return self._hold(result, deadline).then(None, _translate)
         return result if isinstance(result, Page) else translated(self._limit(result, deadline))
 
     async def truncate(self, table_id: bytes, deadline: float) -> None:
@@ -259,6 +269,8 @@ class ReplicaServer:
         deadline, wall_s, wanted = decode_read(payload)
         self.admit(deadline)
         page = self._own.read(Slice.decode(wanted), wall_s, deadline)
+        if isinstance(page, Later):
+            return page.then(Page.encode)
         return page.encode() if isinstance(page, Page) else _encoded(page)
 
     def _count(self, payload: bytes, source: int) -> bytes | Awaitable[bytes]:

@@ -7,6 +7,7 @@ something has to be waited for.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeAlias
 
@@ -51,6 +52,7 @@ from cql.writing import (
     mutations_of,
     set_times,
 )
+from storage.later import Later
 from storage.mutation import Mutation, merge_mutations
 from storage.slice import Page, Slice
 from storage.values import replace, value_class
@@ -316,7 +318,7 @@ class Executor:
         level = options.consistency
         if level is Consistency.ANY:
             raise InvalidRequest("ANY ConsistencyLevel is only supported for writes")
-        by_key, first = plan.by_key, None
+        by_key = plan.by_key
         is_range = by_key is None and plan.restrictions.key.is_range
         usual = self._timeouts.range if is_range else self._timeouts.read
         deadline = self._deadline(plan.timeout, binding, moment, usual)
@@ -331,12 +333,10 @@ class Executor:
             replication = self._ports.replication(plan.table.keyspace)
             answer = self._coordinator.read(wanted, replication, level, binding.wall_s, deadline)
             if not isinstance(answer, Page):
-                return self._rows_after(answer, plan, by_key, binding, options, deadline, query_id)
-            rows = self._rows_of(answer, by_key, options)
-            if rows is not None:
-                return rows
-            first = answer
-        return self._run_select(plan, binding, options, deadline, query_id, first)
+                go_on = partial(self._rows_from, plan, by_key, binding, options, deadline, query_id)
+                return answer.then(go_on) if isinstance(answer, Later) else _after(answer, go_on)
+            return self._rows_from(plan, by_key, binding, options, deadline, query_id, answer)
+        return self._run_select(plan, binding, options, deadline, query_id)
 
     def _rows_of(self, page: Page, by_key: RowsByKey, options: QueryOptions) -> Rows | None:
         """The answer, if this page is all of it and has room in a reply."""
@@ -347,23 +347,21 @@ class Executor:
             return rows
         return None
 
-    async def _rows_after(
+    def _rows_from(
         self,
-        first: Awaitable[Page],
         plan: SelectPlan,
         by_key: RowsByKey,
         binding: Binding,
         options: QueryOptions,
         deadline: float,
         query_id: bytes,
-    ) -> Rows:
-        """The short way of a read that has to wait."""
-        page = await first
+        page: Page,
+    ) -> Rows | Awaitable[Rows]:
+        """The short way from the first page to the answer, which mostly has all of it."""
         rows = self._rows_of(page, by_key, options)
-        if rows is None:
-            rest = self._run_select(plan, binding, options, deadline, query_id, page)
-            rows = rest if isinstance(rest, Rows) else await rest
-        return rows
+        if rows is not None:
+            return rows
+        return self._run_select(plan, binding, options, deadline, query_id, page)
 
     def _run_select(
         self,
@@ -372,7 +370,7 @@ class Executor:
         options: QueryOptions,
         deadline: float,
         query_id: bytes,
-        first: Page | None,
+        first: Page | None = None,
     ) -> Rows | Awaitable[Rows]:
         """The long way; `first` is the answer to the first slice, if there is one already."""
         reader = self._reader(plan.table, options.consistency, binding, deadline)
@@ -549,6 +547,11 @@ class Executor:
 
 
 _WRONG_COUNT = "there were {wanted} markers(?) in CQL but {given} bound variables"
+
+
+async def _after(page: Awaitable[Page], go_on: Callable[[Page], Rows | Awaitable[Rows]]) -> Rows:
+    rows = go_on(await page)
+    return rows if isinstance(rows, Rows) else await rows
 
 
 async def _void_after(written: Awaitable[None]) -> Result:

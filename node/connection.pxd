@@ -40,7 +40,7 @@ cdef class Connection:
     cdef readonly long long requests  # frames that were handed to the handler
     cdef uint8_t opcode  # of the last of them
     cdef readonly Py_ssize_t in_flight_bytes
-    cdef set waiting  # futures of replies to come: loops hold theirs weakly; None when empty
+    cdef set waiting  # tasks of replies to come: loops hold theirs weakly; None when empty
     cdef bint is_serving  # the guard against entering `drain` twice
     cdef bint is_started  # STARTUP is done
     cdef bint throws_on_overload  # the client wants OVERLOADED, not silence
@@ -63,6 +63,7 @@ cdef class Connection:
     cdef int answer(self, int version, int stream, Reply reply) except -1
     cdef int follow_startup(self) except -1
     cdef int ask_flush(self) except -1
+    cdef int settle(self, Frame frame, Reply reply) except -1
     cdef int steer(self) except -1
     cdef void count(self) noexcept
     cdef bint arrives_too_slowly(self, double now) noexcept

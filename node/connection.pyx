@@ -5,6 +5,8 @@ is left of an incomplete frame is copied. Replies are gathered and written once 
 connection holds no buffer.
 """
 
+from asyncio import CancelledError
+
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
@@ -18,6 +20,7 @@ from node.session import Stage
 
 from cql.protocol.frame cimport Frame, FrameReader, FrameWriter, Reply
 from cql.protocol.room cimport Room
+from storage.later cimport Later
 
 RECEIVE_BYTES = 256 * 1024
 SMALL_RECEIVE_BYTES = 4 * 1024
@@ -200,11 +203,15 @@ cdef class Connection:
         self.in_flight += 1
         self.in_flight_bytes += PyBytes_GET_SIZE(frame.body)
         self.count()
+        waiting = _Waiting(self, frame)
+        if type(reply) is Later:
+            (<Later>reply).then(waiting.answer, waiting.give_up)
+            return 0
         future = self.ports.spawn(reply)
         if self.waiting is None:
             self.waiting = set()
         self.waiting.add(future)
-        future.add_done_callback(_Waiting(self, frame))
+        future.add_done_callback(waiting)
         return 0
 
     cdef bint has_room(self, Frame frame) noexcept:
@@ -317,21 +324,24 @@ cdef class Connection:
     # Called by replies that come later, the loop, and the shard's coarse timer.
 
     def arrived(self, Frame frame, future) -> None:
-        """A reply that had to wait is there."""
+        """A task that made a reply is done."""
         self.waiting.discard(future)
         if not self.waiting:
             self.waiting = None
+        self.settle(frame, None if future.cancelled() else future.result())
+
+    cdef int settle(self, Frame frame, Reply reply) except -1:
+        """A reply that had to wait is there, or never comes."""
         self.in_flight -= 1
         self.in_flight_bytes -= PyBytes_GET_SIZE(frame.body)
-        if self.is_closing or future.cancelled():
+        if self.is_closing or reply is None:
             self.count()
-            return
-        self.answer(frame.version, frame.stream, future.result())
+            return 0
+        self.answer(frame.version, frame.stream, reply)
         self.count()
         if self.is_reading_paused and not self.is_closing:
-            self.drain()
-        else:
-            self.ask_flush()
+            return self.drain()
+        return self.ask_flush()
 
     def connection_made(self, transport) -> None:
         self.transport = transport
@@ -410,3 +420,11 @@ cdef class _Waiting:
 
     def __call__(self, future) -> None:
         self.connection.arrived(self.frame, future)
+
+    def answer(self, Reply reply not None) -> None:
+        self.connection.settle(self.frame, reply)
+
+    def give_up(self, error) -> None:
+        self.connection.settle(self.frame, None)
+        if not isinstance(error, CancelledError):
+            raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, Protocol, TypeAlias
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from cql.protocol.replies import (
 from cql.protocol.requests import parse_request
 from cql.results import VOID, Result, Rows, SetKeyspace, traced
 from node.session import Session, Stage
+from storage.later import Later
 
 __all__ = ["Authenticator", "Dispatch", "Executor", "Trace", "error_reply"]
 
@@ -140,9 +142,13 @@ class Dispatch:
             if type(result) is Rows:
                 return rows_reply(request, result, frame.version)
             if isinstance(result, Result):
-                return self._reply(request, result, frame.version, session)
+                return self._reply(request, result, version=frame.version, session=session)
             if isinstance(result, Reply):
                 return result
+            if isinstance(result, Later):
+                return result.then(
+                    partial(self._reply, request, version=frame.version, session=session)
+                ).then(None, partial(self._refuse_later, frame.version, session))
             return self._reply_later(request, result, frame.version, session, None)
         except Exception as error:  # noqa: BLE001 - this loop owns the request
             return self._refuse(error, frame.version, session)
@@ -150,7 +156,7 @@ class Dispatch:
     # What follows an answer.
 
     def _reply(
-        self, request: requests.Request, result: Result, version: int, session: Session
+        self, request: requests.Request, result: Result, *, version: int, session: Session
     ) -> Reply:
         """The reply that carries a result to a request."""
         if type(result) is Rows:
@@ -179,7 +185,7 @@ class Dispatch:
                 return result
             if trace is not None:
                 result = traced(result, trace.id)
-            return self._reply(request, result, version, session)
+            return self._reply(request, result, version=version, session=session)
         except Exception as error:  # noqa: BLE001 - this loop owns the request
             return self._refuse(error, version, session)
         finally:
@@ -207,7 +213,8 @@ class Dispatch:
         if not isinstance(result, Result):
             return self._reply_later(request, result, frame.version, session, trace)
         trace.finish()
-        return self._reply(request, traced(result, trace.id), frame.version, session)
+        result = traced(result, trace.id)
+        return self._reply(request, result, version=frame.version, session=session)
 
     def _refuse(self, error: Exception, version: int, session: Session) -> Reply:
         """The ERROR for an exception; one that nobody planned for is logged, once."""
@@ -216,6 +223,11 @@ class Dispatch:
         if isinstance(error, storage.errors.CommitLogFailed) and self._stop is not None:
             self._stop(error)
         return error_reply(error, version, knows_rate_limit=session.knows_rate_limit)
+
+    def _refuse_later(self, version: int, session: Session, error: BaseException) -> Reply:
+        if not isinstance(error, Exception):
+            raise error  # Who asked has given up.
+        return self._refuse(error, version, session)
 
     # One handler per message.
 

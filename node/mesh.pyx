@@ -25,6 +25,8 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
+from storage.later cimport Later
+
 from cluster.errors import Overloaded, ShardDown
 
 cdef extern from "sys/socket.h" nogil:
@@ -367,10 +369,23 @@ cdef class Mesh:
             return self.refuse(link, number, fault)
         if type(result) is bytes:
             return self.answer(link, number, <bytes>result)
+        if type(result) is Later:
+            (<Later>result).then(
+                partial(self.reply, link, number), partial(self.reply_fault, link, number)
+            )
+            return 0
         work = result if isfuture(result) else ensure_future(result, loop=self.loop)
         self.running.add(work)
         work.add_done_callback(partial(self.finished, link, number))
         return 0
+
+    def reply(self, Link link not None, uint64_t number, bytes content not None) -> None:
+        """The answer that a handler had to wait for."""
+        self.answer(link, number, content)
+
+    def reply_fault(self, Link link not None, uint64_t number, fault) -> None:
+        """Or the error."""
+        self.refuse(link, number, fault)
 
     def finished(self, Link link not None, uint64_t number, work) -> None:
         """A handler's awaitable is done."""

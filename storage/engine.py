@@ -37,8 +37,9 @@ from storage.manifest import Manifest
 from storage.memory_read import read_memory
 from storage.memtable import Memtable
 from storage.mutation import Mutation
+from storage.point_read import PointRead
 from storage.points import NO_POINTS, Points
-from storage.read import bounds_of, first_position, key_bounds, read_partition, read_range
+from storage.read import bounds_of, key_bounds, read_partition, read_range
 from storage.read_room import ReadRoom, bytes_of
 from storage.recovery import RecoveryReport, recover
 from storage.section_read import SectionRead
@@ -47,8 +48,8 @@ from storage.snapshot import SnapshotFile, link_files, restore_files
 from storage.snapshot_split import Ownership, Shares, restore_shares
 from storage.sstable.blame import place_of
 from storage.sstable.bloom import key_hash
-from storage.sstable.lookup import Lookup
 from storage.sstable.reader import SSTable
+from storage.sstable.runs import Load
 from storage.store import TABLES_DIRECTORY, Memory, Store
 from storage.table import Table
 from storage.upkeep import Upkeep
@@ -351,23 +352,27 @@ class Engine:
             page = read_memory(memtables, rows, wanted, key, wall_s, table.existing, steps)
             if page is not None:
                 return page
-        sstables = table.sstables_for(wanted, key) if table.sstables else []
-        if not sstables:
+        found = table.sstables_with(key) if table.sstables else []
+        files = table.relevant(found, wanted)
+        if not files:
             page = read_memory(memtables, None, wanted, key, wall_s, table.existing, steps)
             if page is not None:
                 return page
-        elif rows is not None:
-            return start(self._read_through(table, rows, wanted, key, wall_s))
-        search = self._search(table, wanted, key, wall_s, sstables)
-        try:
-            if search is not None and search.step() is None:
-                page = search.page(steps)
-                if page is not None:
-                    return page
-                search = None
-        except CorruptData as error:
-            return self._blame(table, sstables, error, key)
-        return start(self._read_partition(table, wanted, key, wall_s, sstables, search))
+            rows = None
+        if rows is not None:
+            # What the row cache keeps is all that the files have, not only what is asked for.
+            files = found
+        answer: Page | Awaitable[Page] | None = None
+        if not (wanted.reverse or wanted.bypass_cache or (rows is not None and rows.knows(key))):
+            read = PointRead(self, self._store, self._reads, table, rows, wanted, key, wall_s)
+            try:
+                answer = read.begin(files, memtables)
+            except CorruptData as error:
+                return self.blame(table, files, error, key)
+        if answer is None:
+            long = self.read_long(table, rows, wanted, key, wall_s, files, memtables)
+            answer = start(long)
+        return answer
 
     def _refuse_unreadable(self, table: Table, wanted: Slice) -> None:
         """Raise the reason if the slice wants keys of a file which is not read."""
@@ -380,24 +385,6 @@ class Engine:
             damage = table.damage_within(*key_bounds(wanted))
         if damage is not None:
             raise damage
-
-    def _search(
-        self, table: Table, wanted: Slice, key: bytes, wall_s: int, sstables: Sequence[SSTable]
-    ) -> SectionRead | None:
-        """The short way to a page from files, if the slice may take it."""
-        if wanted.reverse or wanted.bypass_cache:
-            return None
-        position, cache = first_position(wanted, key), self._cache
-        return SectionRead(
-            table.memtables(),
-            [Lookup(file, file.summary, key, position, cache) for file in sstables],
-            wanted,
-            key,
-            wall_s,
-            table.existing,
-            table.wants_static(wanted),
-            bounds_of(wanted),
-        )
 
     def _put(self, table: Table, mutation: Mutation) -> None:
         memory = self._memory
@@ -640,81 +627,69 @@ class Engine:
         if waited is not None:
             await waited
 
-    async def _read_partition(
+    def keep(
+        self, rows: TableCache, key: bytes, search: SectionRead, phase: int, steps_max: int
+    ) -> Page | None:
+        """See `fill_whole`."""
+        return fill_whole(rows, key, search, phase, steps_max)
+
+    def read_long(
         self,
         table: Table,
+        rows: TableCache | None,
         wanted: Slice,
         key: bytes,
         wall_s: int,
-        sstables: list[SSTable],
-        search: SectionRead | None,
-    ) -> Page:
-        size = bytes_of(wanted, not table.layout.has_clustering)
-        if not self._reads.try_enter(size):
-            await self._reads.enter(size)
-            sstables = table.sstables_for(wanted, key)
-            search = self._search(table, wanted, key, wall_s, sstables)
-        memtables = _acquire(table)
-        wants_static = table.wants_static(wanted)
-        users = [sstable.acquire() for sstable in sstables]
-        try:
-            if search is not None:
-                missing = search.step()
-                if missing is not None:
-                    await self._store.load_sections(search, missing)
-                page = search.page(SYNCHRONOUS_STEPS_MAX)
-                if page is not None:
-                    return page
-            load = self._store.load_uncached if wanted.bypass_cache else self._store.load_cached
-            return await read_partition(
-                wanted, key, wall_s, table.existing, memtables, users, wants_static, load
-            )
-        except (CorruptData, DiskError) as error:
-            raise await self._blamed(table, users, error, key, key + b"\0") from error
-        finally:
-            _release(memtables)
-            self._reads.leave(size)
-            await self._store.release(users)
+        files: Sequence[SSTable],
+        memtables: Sequence[Memtable],
+    ) -> Coroutine[Any, Any, Page]:
+        """The slice of a partition as runs, which may go on for many blocks.
 
-    async def _read_through(
-        self, table: Table, rows: TableCache, wanted: Slice, key: bytes, wall_s: int
+        Files and memtables are held from now on, so what is returned has to be begun.
+        """
+        users = [file.acquire() for file in files]
+        held = [memtable.acquire() for memtable in memtables]
+        load = self._store.load_uncached if wanted.bypass_cache else self._store.load_cached
+        run = None
+        if rows is not None:
+            # Made before anything waits: it remembers of which phase files and memtables are.
+            run = ReadThrough(rows, key, bounds_of(wanted), users, load, table.layout.has_static)
+        return self._read_runs(table, run, wanted, key, wall_s, users, held, load)
+
+    async def _read_runs(
+        self,
+        table: Table,
+        run: ReadThrough | None,
+        wanted: Slice,
+        key: bytes,
+        wall_s: int,
+        users: Sequence[SSTable],
+        memtables: Sequence[Memtable],
+        load: Load,
     ) -> Page:
         size = bytes_of(wanted, not table.layout.has_clustering)
-        if not self._reads.try_enter(size):
-            await self._reads.enter(size)
-            if table.rows is not rows or table.is_dropped:
-                # What would be kept now, nobody would find or forget.
-                self._reads.leave(size)
-                sstables = table.sstables_for(wanted, key)
-                return await self._read_partition(table, wanted, key, wall_s, sstables, None)
-        memtables = _acquire(table)
-        sstables = table.sstables_with(key)
-        users = [sstable.acquire() for sstable in sstables]
-        has_static = table.layout.has_static
-        load = self._store.load_cached
-        # Made before anything waits: it remembers of which phase files and memtables are.
-        run = ReadThrough(rows, key, bounds_of(wanted), users, load, has_static)
+        has_room = False
         try:
-            search = None
-            if not rows.knows(key):
-                search = self._search(table, wanted, key, wall_s, sstables)
-            if search is not None:
-                sections = self._store.load_sections
-                page = await fill_whole(rows, key, search, sections, SYNCHRONOUS_STEPS_MAX)
-                if page is not None:
-                    return page
+            if not self._reads.try_enter(size):
+                await self._reads.enter(size)
+            has_room = True
+            if run is None:
+                files, wants_static = users, table.wants_static(wanted)
+            else:
+                files, wants_static = (), table.layout.has_static
             page = await read_partition(
-                wanted, key, wall_s, table.existing, memtables, (), has_static, load, run
+                wanted, key, wall_s, table.existing, memtables, files, wants_static, load, run
             )
+            if run is not None:
+                run.count()
+            return page
         except (CorruptData, DiskError) as error:
             raise await self._blamed(table, users, error, key, key + b"\0") from error
         finally:
             _release(memtables)
-            self._reads.leave(size)
+            if has_room:
+                self._reads.leave(size)
             await self._store.release(users)
-        rows.hits += run.was_hit
-        rows.misses += not run.was_hit
-        return page
 
     async def _read_range(self, table: Table, wanted: Slice, wall_s: int) -> Page:
         size = bytes_of(wanted, False)
@@ -732,10 +707,15 @@ class Engine:
             self._reads.leave(size)
             await self._store.release(users)
 
-    async def _blame(
-        self, table: Table, sstables: Sequence[SSTable], error: CorruptData, key: bytes
+    def blame(
+        self, table: Table, files: Sequence[SSTable], error: CorruptData | DiskError, key: bytes
+    ) -> Awaitable[Page]:
+        """Raise the error of a read; meanwhile the files stay open."""
+        return self._raise_blamed(table, [file.acquire() for file in files], error, key)
+
+    async def _raise_blamed(
+        self, table: Table, users: Sequence[SSTable], error: CorruptData | DiskError, key: bytes
     ) -> Page:
-        users = [sstable.acquire() for sstable in sstables]
         try:
             raise await self._blamed(table, users, error, key, key + b"\0") from error
         finally:
@@ -761,7 +741,7 @@ def _acquire(table: Table) -> list[Memtable]:
     return [memtable.acquire() for memtable in table.memtables()]
 
 
-def _release(memtables: list[Memtable]) -> None:
+def _release(memtables: Sequence[Memtable]) -> None:
     for memtable in memtables:
         memtable.release()
 

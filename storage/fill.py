@@ -7,7 +7,7 @@ mere rows in one block of one file takes a shorter way (`fill_whole`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 from storage.cache import RowCache, TableCache
@@ -18,7 +18,6 @@ from storage.pace import Pace
 from storage.row import NO_DELETION
 from storage.section_read import SectionRead
 from storage.slice import Page
-from storage.sstable.fetch import Fetch
 from storage.sstable.reader import SSTable
 from storage.sstable.runs import Bounds, Load, PartitionRun
 
@@ -78,6 +77,11 @@ class ReadThrough:
     def was_hit(self) -> bool:
         """Whether the cache knew everything so far."""
         return not self._is_open
+
+    def count(self) -> None:
+        """Count the read, which is over, as a hit or a miss."""
+        self._cache.hits += self.was_hit
+        self._cache.misses += not self.was_hit
 
     async def open(self, position: bytes, reverse: bool) -> Head:
         """The partition's head; `position` is where the first chunk will be asked for."""
@@ -145,22 +149,14 @@ class ReadThrough:
         return merge.take()
 
 
-async def fill_whole(
-    cache: TableCache,
-    key: bytes,
-    search: SectionRead,
-    load: Callable[[SectionRead, Fetch], Awaitable[None]],
-    steps_max: int,
+def fill_whole(
+    cache: TableCache, key: bytes, search: SectionRead, phase: int, steps_max: int
 ) -> Page | None:
     """The page of a partition that is mere rows in one block; the cache gets all of it.
 
-    `search` was made in this turn of the loop. None if it is anything else; then nothing was done,
-    but that its blocks are cached.
+    `search` has found all, and was begun in `phase`. None if it is anything else; then nothing was
+    done.
     """
-    phase = cache.phase
-    missing = search.step()
-    if missing is not None:
-        await load(search, missing)
     chunk = search.whole()
     page = None if chunk is None else search.page(steps_max)
     if page is not None and chunk is not None:

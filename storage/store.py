@@ -20,8 +20,6 @@ from storage.memtable import Memtable
 from storage.mutation import Mutation
 from storage.pace import Hours, Pace
 from storage.points import Points
-from storage.section_load import SectionLoad
-from storage.section_read import SectionRead
 from storage.sstable.fetch import Fetch
 from storage.sstable.output import SSTableOutput, Turns
 from storage.sstable.reader import Parsed, SSTable
@@ -66,6 +64,7 @@ class Store:
     """The shard's resources; policy lies with those who use them."""
 
     __slots__ = (
+        "_closings",
         "_has_found_damage",
         "_random",
         "answers_without_damaged",
@@ -114,6 +113,7 @@ class Store:
         self.hours = None if now is None else Hours(now)
         """Times the slices of background work; without it, they are not divided by shares."""
         self._random = random
+        self._closings: set[asyncio.Task[None]] = set()
         self._has_found_damage = has_found_damage
         self.answers_without_damaged = False
         """Whether reads go on without the files in which damage was found: obsolete rows may come.
@@ -170,10 +170,6 @@ class Store:
         self.cache.put(fetch, parsed)
         return parsed
 
-    def load_sections(self, search: SectionRead, missing: Fetch) -> Awaitable[None]:
-        """Bring all that a search misses into the cache and to it; `missing` is the first of it."""
-        return SectionLoad(search, self.io, self.cache).run(missing)
-
     def load_uncached(self, fetch: Fetch) -> Awaitable[list[Parsed]]:
         """Bring frames from the disk."""
         return self._load(IoClass.QUERY, fetch)
@@ -194,10 +190,18 @@ class Store:
 
     async def release(self, users: Iterable[SSTable]) -> None:
         """Let go of files; those which nobody uses any more are closed, and removed if obsolete."""
-        for table in users:
-            if table.release():
-                self.cache.forget(table)
-                await table.close()
+        await self._close_unused([table for table in users if table.release()])
+
+    def close_soon(self, unused: Sequence[SSTable]) -> None:
+        """Close files whose last users were calls; those that are obsolete are removed."""
+        closing = asyncio.ensure_future(self._close_unused(unused))
+        self._closings.add(closing)
+        closing.add_done_callback(self._closings.discard)
+
+    async def _close_unused(self, unused: Iterable[SSTable]) -> None:
+        for table in unused:
+            self.cache.forget(table)
+            await table.close()
 
     async def retire(self, tables: Sequence[SSTable]) -> None:
         """The manifest does not name these files any more."""
@@ -299,6 +303,8 @@ class Store:
 
     async def close(self, tables: Iterable[Table]) -> None:
         """Close all files."""
+        while self._closings:
+            await asyncio.wait(self._closings)
         for table in tables:
             await self.release(table.sstables)
             await self.release(file.file for file in table.unreadable if file.file is not None)

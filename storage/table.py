@@ -167,9 +167,9 @@ class Table:
         self.sstables = sstables
         self.forget_rows()
 
-    def sstables_for(self, wanted: Slice, key: bytes) -> list[SSTable]:
-        """The files which may have something for a slice of one partition."""
-        return files_for(self.sstables, key, wanted, self.wants_static(wanted))
+    def relevant(self, found: list[SSTable], wanted: Slice) -> list[SSTable]:
+        """Those of the files with a partition which may have something for a slice of it."""
+        return files_for(found, wanted, self.wants_static(wanted))
 
     def sstables_with(self, key: bytes) -> list[SSTable]:
         """The files which may have something of a partition."""

@@ -33,4 +33,4 @@ cdef class FrameFile:
 
 
 cpdef list files_with(tuple files, bytes key)
-cpdef list files_for(tuple files, bytes key, Slice wanted, bint wants_static)
+cpdef list files_for(list found, Slice wanted, bint wants_static)

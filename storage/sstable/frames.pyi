@@ -70,7 +70,5 @@ class FrameFile:
 def files_with(files: tuple[_File, ...], key: bytes) -> list[_File]:
     """The files which may have something of a partition."""
 
-def files_for(
-    files: tuple[_File, ...], key: bytes, wanted: Slice, wants_static: bool
-) -> list[_File]:
-    """The files which may have something for a slice of one partition."""
+def files_for(found: list[_File], wanted: Slice, wants_static: bool) -> list[_File]:
+    """Of the files with a partition, those which may have something for a slice of it."""

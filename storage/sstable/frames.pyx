@@ -119,12 +119,11 @@ cpdef list files_with(tuple files, bytes key):
     return found
 
 
-cpdef list files_for(tuple files, bytes key, Slice wanted, bint wants_static):
-    """The files which may have something for a slice of one partition.
+cpdef list files_for(list found, Slice wanted, bint wants_static):
+    """Of the files with a partition, those which may have something for a slice of it.
 
     Their clusterings leave room for it, unless a static row is wanted, or deletions only.
     """
-    cdef list found = files_with(files, key)
     if wants_static or len(wanted.ranges) == 0 or len(found) == 0:
         return found
     cdef bytes start = <bytes?>wanted.ranges[0][0]

@@ -143,8 +143,8 @@ def stale_whole_insert(patch: Patch) -> None:
     """A read keeps the partition that it found in the one file of its beginning."""
     original = fill.fill_whole
 
-    async def trusting(cache: TableCache, *arguments: Any) -> Page | None:
-        return await original(_AnyPhase(cache), *arguments)  # type: ignore[arg-type]
+    def trusting(cache: TableCache, *arguments: Any) -> Page | None:
+        return original(_AnyPhase(cache), *arguments)  # type: ignore[arg-type]
 
     patch.setattr(engine, "fill_whole", trusting)
 
@@ -162,11 +162,11 @@ def _changed_whole(patch: Patch, change: Callable[[Chunk | None], Chunk | None])
 
     original = fill.fill_whole
 
-    async def changed(
-        cache: TableCache, key: bytes, search: SectionRead, load: Any, steps: int
+    def changed(
+        cache: TableCache, key: bytes, search: SectionRead, phase: int, steps: int
     ) -> Page | None:
         seen: Any = Changed(search)
-        return await original(cache, key, seen, lambda _, first: load(search, first), steps)
+        return original(cache, key, seen, phase, steps)
 
     patch.setattr(engine, "fill_whole", changed)
 
@@ -367,8 +367,8 @@ def _count_insertions(patch: Patch, seen: Counter[str]) -> None:
     def counting(self: Any, cache: Any, *arguments: Any) -> None:
         begin(self, Parts(cache), *arguments)  # type: ignore[arg-type]
 
-    async def counting_whole(cache: TableCache, *arguments: Any) -> Page | None:
-        return await whole(Whole(cache), *arguments)  # type: ignore[arg-type]
+    def counting_whole(cache: TableCache, *arguments: Any) -> Page | None:
+        return whole(Whole(cache), *arguments)  # type: ignore[arg-type]
 
     patch.setattr(warmth, "ReadThrough", CountingRead)
     patch.setattr(ReadThrough, "__init__", counting)

@@ -85,14 +85,14 @@ def test_the_files_of_a_read_are_those_whose_keys_filter_and_clusterings_allow_i
             near = [file for file in files if file.may_contain(key, key_hash(key))]
             assert files_with(files, key) == near
             for wanted in slices:
-                assert files_for(files, key, wanted, True) == near
-                assert files_for(files, key, wanted, False) == [
+                assert files_for(near, wanted, True) == near
+                assert files_for(near, wanted, False) == [
                     file
                     for file in near
                     if not wanted.ranges
                     or file.statistics.may_cover(wanted.ranges[0][0], wanted.ranges[-1][1])
                 ]
-        assert files_for(files, key_of(66), slices[2], False) == [files[0]]
+        assert files_for(files_with(files, key_of(66)), slices[2], False) == [files[0]]
 
     run(test())
 
