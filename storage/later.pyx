@@ -47,11 +47,11 @@ cdef class Later:
         """Whether the outcome is decided; what steps make of it may still wait."""
         return self.is_decided
 
-    def set_result(self, result) -> None:
+    def set_result(self, result, /) -> None:
         """The answer, unless it is decided already."""
         self.decide(result, None)
 
-    def set_exception(self, BaseException exception not None) -> None:
+    def set_exception(self, BaseException exception not None, /) -> None:
         """There will be no answer, unless it is decided already."""
         self.decide(None, exception)
 

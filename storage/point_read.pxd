@@ -18,7 +18,7 @@ cdef enum Wait:
 
 
 cdef class PointRead:
-    cdef object engine          # Ways: what it does where the short way ends
+    cdef object engine          # what it does where the short way ends
     cdef object store           # Store: disk, turns at it, cached blocks
     cdef ReadTurns room
     cdef object table           # Table

@@ -16,7 +16,7 @@ from storage.table import Table
 
 STEPS_MAX: int
 
-class Ways(Protocol):
+class _Ways(Protocol):
     """What the engine does where the short way ends."""
 
     def keep(
@@ -41,7 +41,7 @@ class PointRead:
 
     def __init__(
         self,
-        engine: Ways,
+        engine: _Ways,
         store: Store,
         room: ReadTurns,
         table: Table,

@@ -10,7 +10,7 @@ what to do about damage, is a coroutine of the engine, which begins from the beg
 read so far is in the cache.
 """
 
-from storage.io_turns cimport IoTurns, Lane, loop_time
+from storage.io_turns cimport loop_time
 from storage.later cimport Later
 from storage.read_turns cimport ReadTurns
 from storage.section_read cimport SectionRead
@@ -71,7 +71,7 @@ cdef class PointRead:
             self.fail(error)
         return self.answer
 
-    # What the room, the queue and the disk tell. None of them hears of an error: it is the answer's.
+    # What the room, the queue and the disk tell. They hear of no error: it is the answer's.
 
     def done(self) -> bool:
         """Whether to go on is of no use; what was begun at the disk has to be ended even so."""
