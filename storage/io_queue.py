@@ -75,9 +75,16 @@ class IoQueue(IoTurns):
             await self._wait(io_class, size)
             begun = self.now()
         try:
-            return await call()
-        finally:
+            found = await call()
+        except GeneratorExit:
+            # It was given up together with its loop, so there is no clock to ask.
+            self.give_back(size)
+            raise
+        except BaseException:
             self.end(io_class, size, asked, begun)
+            raise
+        self.end(io_class, size, asked, begun)
+        return found
 
     def statistics(self) -> tuple[IoClassStatistics, ...]:
         """The classes in numbers."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -225,4 +227,23 @@ def test_turns_that_are_given_back_at_once_are_passed_on_however_many() -> None:
 
     asyncio.run(run())
     assert told == list(range(20_000))
+    assert queue.in_flight == (0, 0)
+
+
+def test_a_call_that_is_given_up_after_its_loop_leaves_its_turn() -> None:
+    queue = IoQueue(1, PAGE)
+
+    async def begin() -> Coroutine[Any, Any, None]:
+        never = asyncio.get_running_loop().create_future()
+
+        async def wait() -> None:
+            await never
+
+        call = queue.run(IoClass.QUERY, PAGE, wait)
+        call.send(None)
+        return call
+
+    abandoned = asyncio.run(begin())
+    assert queue.in_flight == (1, PAGE)
+    abandoned.close()
     assert queue.in_flight == (0, 0)
