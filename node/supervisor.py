@@ -41,6 +41,8 @@ STEADY_AFTER_S = 30.0
 """A shard that lived this long starts again with the first delay."""
 LINE_BYTES_MAX = 64 * 1024
 EXIT_FAILED = 1
+GARBAGE_OBJECTS = 10_000
+"""So many more than before are looked at for cycles; requests in flight alone are thousands."""
 HALTED = (
     "the node has stopped serving because of its failure policies; what it acknowledged is in its"
     " files. End this process and start it again when the cause is gone"
@@ -114,6 +116,7 @@ class Supervisor:
         """Forks all shards and stays with them until a signal stops the node."""
         gc.freeze()  # What is loaded stays shared: no collection writes to its pages.
         gc.enable()
+        gc.set_threshold(GARBAGE_OBJECTS)
         wakeup, written = socket.socketpair()
         written.setblocking(False)
         wakeup.setblocking(False)

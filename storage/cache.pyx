@@ -462,6 +462,11 @@ cdef class RowCache:
         self.evictions += 1
         return 0
 
+    def resize(self, Py_ssize_t bytes_max) -> None:
+        """Another bound, as others need more or less of the memory."""
+        self.bytes_max = bytes_max
+        self.shrink(bytes_max)
+
     def shrink(self, Py_ssize_t bytes_max) -> None:
         """Evicts until at most so many bytes are used, as memory is needed elsewhere."""
         while self.used_bytes > bytes_max:

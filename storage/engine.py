@@ -58,9 +58,13 @@ from storage.volume import Marks, Volume
 from storage.warmth import Warmth
 
 MIB = 1024 * 1024
-CACHE_PART_MIN = 8
+CACHE_PART_MIN = 2
+ROWS_PART_MIN = 2
 MEMTABLE_PART_MIN = 4
-"""Open files leave these parts of the cache and of the memtables, however much they hold."""
+"""Open files leave these parts of both caches and of the memtables, however much they hold.
+
+Blocks keep so much because index blocks are among them: without those, reads go to the disk twice.
+"""
 SYNCHRONOUS_STEPS_MAX = 500
 """Rows which a read of memory merges before it gives others a turn."""
 
@@ -590,7 +594,7 @@ class Engine:
         return table
 
     def _charge_files(self) -> None:
-        """What open files hold is taken from the cache, and from the memtables when that is little.
+        """What open files hold is taken from cached blocks, then from cached rows, then from memtables.
 
         Filters and summaries cannot be dropped; all else can be made smaller.
         """
@@ -601,6 +605,9 @@ class Engine:
         cached = max(least, config.block_cache_bytes - held)
         self._cache.resize(cached)
         excess = cached + held - config.block_cache_bytes
+        rows = max(config.row_cache_bytes // ROWS_PART_MIN, config.row_cache_bytes - excess)
+        self._rows.resize(rows)
+        excess -= config.row_cache_bytes - rows
         limit = max(config.memtable_bytes // MEMTABLE_PART_MIN, config.memtable_bytes - excess)
         self._memory.limit = limit
         self._flush_at = int(limit * config.flush_at_fraction)

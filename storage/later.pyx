@@ -9,6 +9,17 @@ the answer comes. A coroutine may await it all the same.
 from asyncio import CancelledError, ensure_future, get_running_loop
 
 
+cdef extern from *:
+    """
+    /* What `hasattr(type(o), "__await__")` says, without the error that it makes and drops. */
+    static int pythia_is_awaitable(PyObject *o) {
+        PyAsyncMethods *methods = Py_TYPE(o)->tp_as_async;
+        return methods != NULL && methods->am_await != NULL;
+    }
+    """
+    bint pythia_is_awaitable(object o)
+
+
 cdef class Later:
     """What a request waits for, handed up from floor to floor: one object, one consumer."""
 
@@ -95,7 +106,7 @@ cdef class Later:
             except BaseException as error:  # noqa: BLE001 - the next step hears of it
                 self.result, self.error = None, error
                 continue
-            if hasattr(type(self.result), "__await__"):
+            if pythia_is_awaitable(self.result):
                 return self.go_on_after(self.result)
         self.is_running = False
         if self.at:

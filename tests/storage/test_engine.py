@@ -40,8 +40,8 @@ def run(test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(bounded())
 
 
-async def opened(disk: Disk, **options: Any) -> Engine:
-    engine = Engine(disk, "/shard-0", 0, SMALL)
+async def opened(disk: Disk, config: EngineConfig = SMALL, **options: Any) -> Engine:
+    engine = Engine(disk, "/shard-0", 0, config)
     other = layout(**options, table_id=OTHER_ID, name="ks.other")
     await engine.open([layout(**options), other])
     return engine
@@ -338,9 +338,10 @@ def test_a_disk_that_stands_still_holds_writers_and_then_refuses_them(
     run(test())
 
 
-def test_open_files_take_their_memory_from_the_cache_and_then_from_the_memtables() -> None:
+def test_open_files_take_their_memory_from_both_caches_and_then_from_the_memtables() -> None:
     async def test() -> None:
-        engine = await opened(MemoryDisk())
+        cached, rows = SMALL.block_cache_bytes, 1 << 15
+        engine = await opened(MemoryDisk(), replace(SMALL, row_cache_bytes=rows))
         for number in range(300):
             waiting = engine.apply(put(number, b"c", 1))
             engine.end_of_turn()
@@ -353,9 +354,18 @@ def test_open_files_take_their_memory_from_the_cache_and_then_from_the_memtables
         assert held == sum(file.memory_bytes for file in opened_files) > 300
         assert engine._cache.bytes_max == SMALL.block_cache_bytes - held
         assert engine._memory.limit == SMALL.memtable_bytes
+        assert engine._rows.bytes_max == rows
+        engine._tables[OTHER_ID].sstables = opened_files * ((cached // 2 + rows // 4) // held)
+        engine._charge_files()
+        excess = engine.statistics().files_bytes - cached // 2
+        assert 0 < excess < rows // 2
+        assert engine._cache.bytes_max == cached // 2
+        assert engine._rows.bytes_max == rows - excess
+        assert engine._memory.limit == SMALL.memtable_bytes
         engine._tables[OTHER_ID].sstables = opened_files * 1_000
         engine._charge_files()
-        assert engine._cache.bytes_max == SMALL.block_cache_bytes // 8
+        assert engine._cache.bytes_max == cached // 2
+        assert engine._rows.bytes_max == rows // 2
         assert engine._memory.limit < SMALL.memtable_bytes
         engine._tables[OTHER_ID].sstables = ()
         await engine.stop()
