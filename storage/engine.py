@@ -594,7 +594,7 @@ class Engine:
         return table
 
     def _charge_files(self) -> None:
-        """What open files hold is taken from cached blocks, then from cached rows, then from memtables.
+        """What open files hold is taken from cached blocks, then cached rows, then memtables.
 
         Filters and summaries cannot be dropped; all else can be made smaller.
         """
