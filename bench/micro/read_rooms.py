@@ -19,9 +19,9 @@ from storage.read_room import ROW_BYTES, ReadRoom
 from storage.slice import Slice
 from storage.sstable.bloom import key_hash
 from storage.sstable.frame import Kind
+from storage.sstable.frames import files_for, files_with
 from storage.sstable.lookup import Lookup
 from storage.sstable.reader import SSTable
-from storage.table import Table
 from tests.storage.sstable.support import TABLE_ID, file_of, key_of, layout, open_bytes, row_of
 
 CALLS, REPEATS = 20_000, 7
@@ -100,11 +100,13 @@ async def _files() -> None:
     hashed = key_hash(key)
     _show("reader: may_contain", lambda: file.may_contain(key, hashed))
     _begin_read(file, fetch)
-    table = Table(layout(), "/t")
-    table.sstables = tuple(files)
-    wanted = Slice(TABLE_ID, key=key)
-    _show(f"table: sstables_for, {FILES} files", lambda: table.sstables_for(wanted, key))
-    _show(f"table: sstables_with, {FILES} files", lambda: table.sstables_with(key))
+    wanted, four = Slice(TABLE_ID, key=key), tuple(files)
+
+    def choose() -> None:
+        files_for(files_with(four, key), wanted, False)
+
+    _show(f"frames: files_with and files_for, {FILES} files", choose)
+    _show(f"frames: files_with, {FILES} files", lambda: files_with(four, key))
 
 
 def _begin_read(file: SSTable, fetch: Any) -> None:
