@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 0
+WORKERS ?= 2
 SOURCES := $(shell find node cql cluster storage -name '*.pyx' -o -name '*.pxd' 2>/dev/null)
 
 .PHONY: run test package clients check build debug sim prove bench clean
@@ -12,7 +13,7 @@ run: build
 	$(BIN)/python -m node start --dir data
 
 test: build
-	$(BIN)/python -m pytest tests -m 'not clients and not package'
+	$(BIN)/python -m pytest tests -n $(WORKERS) -m 'not clients and not package'
 
 package: build
 	$(BIN)/python -m pytest tests/package
@@ -41,7 +42,7 @@ $(VENV)/ready: pyproject.toml
 	@echo '#include <stdlib.h>' | $${CC:-cc} -E - >/dev/null 2>&1 || { echo "The C library's headers are missing: install libc6-dev."; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "Python's venv module is missing: install python3-venv."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' wheel 'Cython>=3.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'setuptools>=77' wheel 'Cython>=3.3'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[dev]'
 	touch $@
 
@@ -67,4 +68,4 @@ bench: build
 clean:
 	rm -rf $(VENV) build
 	find node cql cluster storage -name '*.so' -delete
-	find node cql cluster storage -name '*.pyx' | sed 's/pyx$$/c/' | xargs rm -f
+	find node cql cluster storage -name '*.pyx' | sed 's/pyx$$/c/' | xargs rm -f storage/_cyutility.c

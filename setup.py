@@ -25,7 +25,10 @@ DIRECTIVES = {
     "cdivision": True,
     "nonecheck": IS_DEBUG,
 }
-OPTIMISE = ["-O1", "-g"] if IS_DEBUG else ["-O2"]
+# What Python itself was compiled with often includes -g: a quarter of the compiler's time.
+OPTIMISE = ["-O1", "-g"] if IS_DEBUG else ["-O2", "-g0"]
+SHARED = "storage._cyutility"
+"""Cython's own code for views on memory, once, on the lowest floor, and not in every module."""
 
 if not Path(sysconfig.get_path("include"), "Python.h").exists():
     raise SystemExit("Python's C headers are missing: install python3-dev.")
@@ -35,21 +38,26 @@ if shutil.which(COMPILER.split()[0]) is None:
 
 
 def extensions() -> list[Extension]:
-    """One extension module for each .pyx, named after its path."""
+    """One extension module for each .pyx, named after its path, and one for what they share."""
     from Cython.Build import cythonize
 
     sources = sorted(p for floor in FLOORS for p in (ROOT / floor).rglob("*.pyx"))
-    modules = [
-        Extension(
-            ".".join(source.relative_to(ROOT).with_suffix("").parts),
-            [str(source.relative_to(ROOT))],
-            define_macros=[("PYTHIA_DEBUG", str(int(IS_DEBUG)))],
-            extra_compile_args=[*OPTIMISE, "-Wno-unreachable-code"],
-        )
-        for source in sources
-    ]
+    modules = [_extension(source.relative_to(ROOT)) for source in sources]
     return cythonize(
-        modules, compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1, force=IS_DEBUG
+        [*modules, _extension(Path(*SHARED.split(".")).with_suffix(".c"))],
+        compiler_directives=DIRECTIVES,
+        shared_utility_qualified_name=SHARED,
+        nthreads=os.cpu_count() or 1,
+        force=IS_DEBUG,
+    )
+
+
+def _extension(source: Path) -> Extension:
+    return Extension(
+        ".".join(source.with_suffix("").parts),
+        [str(source)],
+        define_macros=[("PYTHIA_DEBUG", str(int(IS_DEBUG)))],
+        extra_compile_args=[*OPTIMISE, "-Wno-unreachable-code"],
     )
 
 

@@ -1,4 +1,8 @@
-"""Options that all tests share: a seed that repeats a run, and the long figures."""
+"""Options that all tests share: a seed that repeats a run, and the long figures.
+
+With `-n` a controller hands tests to workers, each a process of its own: it draws the seed for all
+of them, and adds up what they have proven.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,12 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.harness import workers
 
 # A busy machine is no reason to fail: examples have no deadline of their own.
 settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -25,6 +32,8 @@ ROOT = Path(__file__).parent.parent
 
 _PROVEN = pytest.StashKey[Counter[str]]()
 _SEED = pytest.StashKey[int]()
+PROVEN_KEY, SEED_KEY = "pythia_proven", "pythia_seed"
+"""What a worker tells at its end, and is told at its start."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,21 +41,60 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long figures instead of the quick")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_PROVEN] = Counter()
+    given = config.getoption("--seed")
+    if workers.is_worker(config):
+        config.stash[_SEED] = config.workerinput[SEED_KEY]  # type: ignore[attr-defined]
+    elif given is not None:
+        config.stash[_SEED] = int(given)
+    else:
+        is_judged = os.environ.get("CI")
+        config.stash[_SEED] = CI_SEED if is_judged else random.SystemRandom().getrandbits(32)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """In the controller: a worker is about to start."""
+    node.workerinput[SEED_KEY] = node.config.stash[_SEED]
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if workers.is_worker(session.config):
+        session.config.workeroutput[PROVEN_KEY] = dict(session.config.stash[_PROVEN])  # type: ignore[attr-defined]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """In the controller: a worker has ended, or died, which fails the run."""
+    node.config.stash[_PROVEN].update(getattr(node, "workeroutput", {}).get(PROVEN_KEY, {}))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """In the controller: how the workers share the tests."""
+    return workers.scheduler(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without workers the order is that of the files."""
+    if workers.is_worker(config):
+        items.sort(key=lambda item: workers.turn(item.nodeid))
+
+
 @pytest.fixture(scope="session")
 def seed(request: pytest.FixtureRequest) -> int:
     """The seed of this run; printed, so that a failure can be repeated with --seed."""
-    given = request.config.getoption("--seed")
-    drawn = CI_SEED if os.environ.get("CI") else random.SystemRandom().getrandbits(32)
-    chosen = drawn if given is None else int(given)
+    chosen = request.config.stash[_SEED]
     print(f"--seed {chosen}")
-    request.config.stash[_SEED] = chosen
     return chosen
 
 
 @pytest.fixture
 def proven(request: pytest.FixtureRequest) -> Callable[[str, int], None]:
     """To be told what was done, by the row of docs/proofs.md; a run prints the sums at its end."""
-    counts = request.config.stash.setdefault(_PROVEN, Counter())
+    counts = request.config.stash[_PROVEN]
 
     def count(row: str, number: int) -> None:
         counts[row] += number
@@ -58,13 +106,13 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     """One line for the ledger in docs/proofs.md, ready to be pasted."""
-    counts = config.stash.get(_PROVEN, Counter[str]())
+    counts = config.stash[_PROVEN]
     if not counts:
         return
     date = datetime.now(UTC).date().isoformat()
     done = ", ".join(f"{row} {counts[row]:,}" for row in sorted(counts))
     result = "passed" if exitstatus == 0 else "FAILED"
-    seed = config.stash.get(_SEED, None)
+    seed = config.stash[_SEED]
     terminalreporter.write_sep("-", "for the ledger in docs/proofs.md")
     terminalreporter.write_line(f"| {date} | {_revision()} | {seed} | {done} | {result} |")
 

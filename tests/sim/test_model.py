@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from cluster.token import token_of
 from node.config import Config
@@ -47,6 +54,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     ),
 }
 SCALARS = ["int", "bigint", "smallint", "varint", "boolean", "text", "blob"]
+QUICK_EXAMPLES, LONG_EXAMPLES = 40, 2_000
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": lambda a, b: b < a,
     ">=": lambda a, b: not a < b,
@@ -621,14 +629,17 @@ class TwoShards(CqlMachine):
     SHARDS = 2
 
 
-QUICK_EXAMPLES, LONG_EXAMPLES = 40, 2_000
-EXAMPLES = settings(
-    max_examples=LONG_EXAMPLES if "--long" in sys.argv else QUICK_EXAMPLES,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
-CqlMachine.TestCase.settings = EXAMPLES
-TwoShards.TestCase.settings = EXAMPLES
-TestOneShard = CqlMachine.TestCase
-TestTwoShards = TwoShards.TestCase
+@pytest.mark.parametrize("machine", [CqlMachine, TwoShards])
+def test_a_node_answers_as_the_model_does(
+    machine: type[CqlMachine], request: pytest.FixtureRequest
+) -> None:
+    is_long = request.config.getoption("--long")
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=LONG_EXAMPLES if is_long else QUICK_EXAMPLES,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

@@ -13,20 +13,24 @@ from tests.sim.run import run_seed
 
 ROOT = Path(__file__).parent.parent.parent
 QUICK_SEEDS, LONG_SEEDS = 16, 2_000
+PARTS = 16
+"""Of all seeds: so many tests share them."""
 TWIN_S = 6.0
 
 
-@pytest.fixture(scope="module")
-def seeds(request: pytest.FixtureRequest, seed: int) -> range:
-    """One seed if it was named, otherwise as many as there is time for."""
-    if request.config.getoption("--seed") is not None:
-        return range(seed, seed + 1)
-    return range(seed, seed + (LONG_SEEDS if request.config.getoption("--long") else QUICK_SEEDS))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A seed that was named is alone; otherwise there are as many as there is time for."""
+    if "offsets" in metafunc.fixturenames:
+        option = metafunc.config.getoption
+        count = LONG_SEEDS if option("--long") else QUICK_SEEDS
+        parts = PARTS if option("--seed") is None else 1
+        each = [range(part, count if parts > 1 else 1, parts) for part in range(parts)]
+        metafunc.parametrize("offsets", each, ids=[str(part) for part in range(parts)])
 
 
-def test_a_node_keeps_its_promises_under_every_seed(seeds: range) -> None:
-    for number in seeds:
-        run_seed(number)
+def test_a_node_keeps_its_promises_under_every_seed(seed: int, offsets: range) -> None:
+    for offset in offsets:
+        run_seed(seed + offset)
 
 
 def test_a_seed_leaves_the_same_trace_in_another_process(seed: int) -> None:
