@@ -139,10 +139,7 @@ class _Cursor:
         last_rows = 0
         if page.more and page.last_clustering:
             before = self._rows_given if page.last_key == self._page.last_key else 0
-            here = page.partitions[-1] if page.partitions else None
-            last_rows = before
-            if here is not None and here.key == page.last_key:
-                last_rows += len(here.rows)
+            last_rows = before + page.rows_at_position()
         self._rows_given = last_rows
         self._page = page
         self._at = 0

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from storage.row cimport CellCursor
-from storage.slice cimport PartitionRows
+from storage.slice cimport Pack, PartitionRows
 
 
 cdef enum Kind:
@@ -52,10 +52,19 @@ cdef class Assembler:
         self, PartitionRows partition, Py_ssize_t bytes_max=*, Py_ssize_t first=*,
         Py_ssize_t count=*
     ) except -1
+    cpdef Py_ssize_t add_pack(
+        self, Pack pack, Py_ssize_t bytes_max, Py_ssize_t first, Py_ssize_t count
+    ) except -1
+    cdef list fetch_pack(self, Pack pack, Py_ssize_t first, Py_ssize_t count)
+    cdef int read_head(self, PartitionRows partition) except -1
+    cdef int read_row(self, bytes clustering, bytes row) except -1
+    cdef int read_packed_key(self, Pack pack, Py_ssize_t row) except -1
+    cdef int read_packed(self, Pack pack, Py_ssize_t row) except -1
     cdef bytes take_data(self)
-    cdef int read_key(self, bytes key) except -1
+    cdef int read_key(self, const unsigned char *data, Py_ssize_t end) except -1
     cdef int read_clustering(self, bytes clustering, bytes row) except -1
-    cdef int read_cells(self, bytes row, int kind, list held) except -1
+    cdef int read_cells(self, const unsigned char *row, Py_ssize_t size, int kind) except -1
+    cdef list held_of(self, int kind)
     cdef int note_times(self, int slot, bint element, CellCursor cell) except -1
     cdef int clear(self, int kind) except -1
     cdef int emit(self) except -1

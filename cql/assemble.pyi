@@ -1,6 +1,7 @@
 from typing import Any
 
 from cql.types.catalog import CqlType
+from storage.slice import Pack, PartitionRows
 
 class FetchedRow:
     key: bytes
@@ -40,6 +41,12 @@ class Assembler:
     def fetch_partition(
         self, partition: Any, first: int = 0, count: int = ...
     ) -> list[FetchedRow]: ...
+    def add_pack(self, pack: Pack, bytes_max: int, first: int, count: int) -> int:
+        """Append `count` rows of a pack from `first` on, or those of them before which the result
+        has `bytes_max` (0 is no limit); gives the first that was not taken.
+        """
+    def fetch(self, part: PartitionRows | Pack, first: int, count: int) -> list[FetchedRow]:
+        """`count` rows of a part of a page from `first` on as FetchedRows."""
     def add_values(self, values: list[bytes | None]) -> None: ...
     def take(self) -> tuple[bytes, int]: ...
 

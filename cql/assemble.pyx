@@ -8,7 +8,7 @@ from libc.string cimport memcpy
 
 from libc.stdint cimport uint64_t
 from storage.row cimport COUNTER_SHARD_BYTES, CellCursor
-from storage.slice cimport PartitionRows
+from storage.slice cimport Pack, PartitionRows, get_packed
 
 from cql.types.catalog import ListType, MapType, SetType
 from cql.types.ordering import compare, is_memcmp
@@ -116,10 +116,7 @@ cdef class Assembler:
         cdef Py_ssize_t i, end
         cdef list rows = partition.rows
         cdef list clusterings = partition.clusterings
-        self.read_key(partition.key)
-        self.clear(STATIC)
-        if partition.static_row:
-            self.read_cells(partition.static_row, STATIC, self.static_held)
+        self.read_head(partition)
         if not rows:
             self.clear(REGULAR)
             return self.emit()
@@ -128,9 +125,7 @@ cdef class Assembler:
             if bytes_max and self.size >= bytes_max:
                 return i
             row = rows[i]
-            self.clear(REGULAR)
-            self.read_clustering(clusterings[i], row)
-            self.read_cells(row, REGULAR, self.held)
+            self.read_row(clusterings[i], row)
             self.emit()
         return end
 
@@ -143,19 +138,51 @@ cdef class Assembler:
         cdef list rows = partition.rows
         cdef list clusterings = partition.clusterings
         cdef list fetched = []
-        self.read_key(partition.key)
-        self.clear(STATIC)
-        if partition.static_row:
-            self.read_cells(partition.static_row, STATIC, self.static_held)
+        self.read_head(partition)
         if not rows:
             self.clear(REGULAR)
             fetched.append(self.fetched(partition.key, b""))
         for i in range(first, min(len(rows), first + count)):
             row = rows[i]
-            self.clear(REGULAR)
-            self.read_clustering(clusterings[i], row)
-            self.read_cells(row, REGULAR, self.held)
+            self.read_row(clusterings[i], row)
             fetched.append(self.fetched(partition.key, clusterings[i]))
+        return fetched
+
+    cpdef Py_ssize_t add_pack(
+        self, Pack pack, Py_ssize_t bytes_max, Py_ssize_t first, Py_ssize_t count
+    ) except -1:
+        """Append `count` rows of a pack from `first` on, or those of them before which the result
+        has `bytes_max` (0 is no limit); gives the first that was not taken.
+        """
+        cdef Py_ssize_t row
+        cdef Py_ssize_t end = min(pack.count, first + count)
+        self.clear(STATIC)
+        for row in range(first, end):
+            if bytes_max and self.size >= bytes_max:
+                return row
+            if row == first or pack.places[row].key != pack.places[row - 1].key:
+                self.read_packed_key(pack, row)
+            self.read_packed(pack, row)
+            self.emit()
+        return end
+
+    def fetch(self, part not None, Py_ssize_t first, Py_ssize_t count):
+        """`count` rows of a part of a page from `first` on as FetchedRows."""
+        if type(part) is Pack:
+            return self.fetch_pack(part, first, count)
+        return self.fetch_partition(part, first, count)
+
+    cdef list fetch_pack(self, Pack pack, Py_ssize_t first, Py_ssize_t count):
+        cdef Py_ssize_t row
+        cdef bytes key = b""
+        cdef list fetched = []
+        self.clear(STATIC)
+        for row in range(first, min(pack.count, first + count)):
+            if row == first or pack.places[row].key != pack.places[row - 1].key:
+                self.read_packed_key(pack, row)
+                key = pack.key_of(row)
+            self.read_packed(pack, row)
+            fetched.append(self.fetched(key, pack.clustering_of(row)))
         return fetched
 
     def add_values(self, list values):
@@ -207,10 +234,50 @@ cdef class Assembler:
             self.static_held.clear()
         return 0
 
-    cdef int read_key(self, bytes key) except -1:
+    cdef int read_head(self, PartitionRows partition) except -1:
+        """Point the key columns and the static ones at their values."""
+        self.read_key(<const unsigned char *>PyBytes_AS_STRING(partition.key), len(partition.key))
+        self.clear(STATIC)
+        if partition.static_row:
+            self.static_held.append(partition.static_row)
+            self.read_cells(
+                <const unsigned char *>PyBytes_AS_STRING(partition.static_row),
+                len(partition.static_row), STATIC,
+            )
+        return 0
+
+    cdef int read_row(self, bytes clustering, bytes row) except -1:
+        """Point the columns of a row at their values."""
+        self.clear(REGULAR)
+        self.held.append(row)
+        self.read_clustering(clustering, row)
+        return self.read_cells(
+            <const unsigned char *>PyBytes_AS_STRING(row), len(row), REGULAR
+        )
+
+    cdef int read_packed_key(self, Pack pack, Py_ssize_t row) except -1:
+        """Point the key columns at their values, which the pack keeps."""
+        cdef Py_ssize_t size
+        cdef const unsigned char *key = get_packed(pack.out.data + pack.places[row].key, &size)
+        return self.read_key(key, size)
+
+    cdef int read_packed(self, Pack pack, Py_ssize_t row) except -1:
+        """Point the columns of a row at their values, which the pack keeps."""
+        cdef Py_ssize_t clustering_size, size
+        cdef const unsigned char *clustering = get_packed(
+            pack.out.data + pack.places[row].clustering, &clustering_size
+        )
+        cdef const unsigned char *data = get_packed(clustering + clustering_size, &size)
+        self.clear(REGULAR)
+        if self.wants_clustering and clustering_size:
+            self.read_clustering(
+                PyBytes_FromStringAndSize(<const char *>clustering, clustering_size),
+                PyBytes_FromStringAndSize(<const char *>data, size) if self.lossy else b"",
+            )
+        return self.read_cells(data, size, REGULAR)
+
+    cdef int read_key(self, const unsigned char *data, Py_ssize_t end) except -1:
         """Point the key columns into the decorated key: token, then the serialized key."""
-        cdef const unsigned char *data = <const unsigned char *>PyBytes_AS_STRING(key)
-        cdef Py_ssize_t end = len(key)
         cdef Py_ssize_t at = 8
         cdef Py_ssize_t size, part, i
         assert end >= 8, "a decorated key begins with its token"
@@ -246,15 +313,18 @@ cdef class Assembler:
                 self.values[i].size = len(part)
         return 0
 
-    cdef int read_cells(self, bytes row, int kind, list held) except -1:
+    cdef list held_of(self, int kind):
+        """Where objects are kept which the columns of a kind point into."""
+        return self.static_held if kind == STATIC else self.held
+
+    cdef int read_cells(self, const unsigned char *row, Py_ssize_t size, int kind) except -1:
         """Point the columns of `kind` at the cells of `row`; collections are put together."""
         cdef CellCursor cursor = self.cursor
         cdef int slot
         cdef bytes value
         cdef bint element
         cdef bint some = False
-        cursor.reset(row)
-        held.append(row)
+        cursor.point(row, size)
         while cursor.next():
             if cursor.column > self.column_id_max:
                 continue
@@ -269,7 +339,7 @@ cdef class Assembler:
                 (<list>self.elements[slot]).append((cursor.path(), cursor.value()))
             elif self.is_counter:
                 value = counter_total(cursor.value())
-                held.append(value)
+                self.held_of(kind).append(value)
                 self.values[slot].data = <const unsigned char *>PyBytes_AS_STRING(value)
                 self.values[slot].size = len(value)
             else:
@@ -281,7 +351,7 @@ cdef class Assembler:
             for slot in range(self.column_count):
                 if self.kinds[slot] == kind and self.elements[slot] is not None:
                     value = pack_elements(self.types[slot], self.elements[slot])
-                    held.append(value)
+                    self.held_of(kind).append(value)
                     self.values[slot].data = <const unsigned char *>PyBytes_AS_STRING(value)
                     self.values[slot].size = len(value)
         return 0

@@ -37,7 +37,7 @@ cdef class RowsByKey:
     cpdef bint is_quick(self, Page page) except -1:
         """Whether one turn of the loop is enough for the rows of a page."""
         cdef PartitionRows partition
-        for partition in page.partitions:
+        for partition in page.unpacked():
             if len(partition.rows) > QUICK_ROWS:
                 return False
         return True
@@ -49,7 +49,7 @@ cdef class RowsByKey:
         cdef bytes data
         try:
             if page is not None:
-                for partition in page.partitions:
+                for partition in page.unpacked():
                     self.assembler.add_partition(partition)
         finally:
             # Also when a row is damaged: the next execution starts with nothing.

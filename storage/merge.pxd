@@ -1,10 +1,10 @@
 """Sorted runs of one partition merged into one, for reads, flushes and compactions."""
 
 cimport cython
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from storage.row cimport ColumnSet
-from storage.slice cimport Page, Slice
+from storage.slice cimport Pack, Page, Slice
 
 
 @cython.final
@@ -55,8 +55,9 @@ cdef class PageMerge:
     cdef ColumnSet wanted
     cdef ColumnSet existing
     cdef RangeMerge merge
-    cdef list partitions                # finished ones
-    cdef bytes key                      # of the partition at work
+    cdef list parts                     # finished partitions, as a page has them
+    cdef Pack pack                      # the last of the parts if more fits into it, or None
+    cdef bytes key                      # of the partition at work, or of the last one
     cdef object deletion
     cdef bytes static_row
     cdef list clusterings               # live rows of the partition at work
@@ -78,6 +79,11 @@ cdef class PageMerge:
     cdef int put_partition(self) except -1
     cdef bint stands_for_itself(self) except -1
     cdef bint page_is_full(self) noexcept
+    cdef int open_plain(self, const uint8_t* key, Py_ssize_t size) except -1
+    cdef bint take_plain(
+        self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
+    ) except -1
+    cdef int close_plain(self, Py_ssize_t key_size) except -1
     cpdef int begin(self, bytes key, object heads) except -1
     cpdef Py_ssize_t advance(self, Py_ssize_t steps_max=*) except -4
     cpdef bytes position(self, Py_ssize_t run)

@@ -7,12 +7,14 @@ after the other and covered by the runs' tombstones, so memory is bounded by one
 
 from typing import Protocol
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t
 
 from storage.debug cimport PYTHIA_DEBUG
 from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
-from storage.row cimport ColumnSet, live_row, merge_pair, purge_row, shadow_row
-from storage.slice cimport Page, PartitionRows, Slice, make_page
+from storage.row cimport (
+    IS_DEAD, IS_PART, ColumnSet, life_of, live_row, merge_pair, pick_live, purge_row, shadow_row,
+)
+from storage.slice cimport Pack, Page, PartitionRows, Slice, make_page
 
 RangeTombstone = tuple[bytes, bytes, int, int]
 Head = tuple[int, int, bytes]
@@ -23,6 +25,7 @@ PAUSED = -3
 
 cdef enum:
     SETS_MAX = 1024             # remembered column sets
+    PACK_BYTES = 1 << 18        # a pack takes no other partition at so many bytes
     NEEDS_NOTHING = -1
     IS_DONE = -1
     IS_FULL = -2
@@ -404,7 +407,8 @@ cdef class PageMerge:
         self.wanted = as_set(wanted.columns)
         self.existing = as_set(existing)
         self.merge = RangeMerge()
-        self.partitions = []
+        self.parts = []
+        self.rows = []
         self.key = b""
         self.last_clustering = b""
 
@@ -544,9 +548,62 @@ cdef class PageMerge:
     cdef int put_partition(self) except -1:
         """Puts what was gathered of the partition on the page."""
         self.byte_count += len(self.key) + len(self.static_row)
-        self.partitions.append(
+        self.pack = None
+        self.parts.append(
             PartitionRows(self.key, self.deletion, self.static_row, self.clusterings, self.rows)
         )
+        return 0
+
+    # Plain partitions, of which every row may be on the page, go there without an object for any.
+
+    cdef int open_plain(self, const uint8_t* key, Py_ssize_t size) except -1:
+        """Starts with a partition that has nothing but a few rows, which now come in order."""
+        assert not self.is_open and not self.is_full, "partitions come one after the other"
+        if self.pack is None or self.pack.out.size >= PACK_BYTES:
+            self.pack = Pack.__new__(Pack)
+        self.last_clustering = b""
+        self.rows_before = 0
+        if len(self.rows):
+            self.rows = []
+        return self.pack.open(key, size)
+
+    cdef bint take_plain(
+        self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
+    ) except -1:
+        """Adds a row if it is live; 1 if the partition or the page ends with it."""
+        cdef bytes picked
+        cdef int life = IS_DEAD
+        self.steps += 1
+        if row_size:
+            life = life_of(row, row_size, self.wall_s, self.wanted, self.existing)
+        if life == IS_DEAD:
+            return False
+        if life == IS_PART:
+            picked = pick_live((<const char*>row)[:row_size], self.wall_s, self.wanted,
+                               self.existing)
+            row = <const uint8_t*><const char*>picked
+            row_size = len(picked)
+        self.pack.put(clustering, size, row, row_size)
+        self.rows_before += 1
+        self.row_count += 1
+        self.byte_count += size + row_size
+        if self.slice.partition_limit and self.rows_before >= self.slice.partition_limit:
+            return True
+        self.is_full = self.page_is_full()
+        if self.is_full:
+            self.last_clustering = (<const char*>clustering)[:size] if size else b""
+        return self.is_full
+
+    cdef int close_plain(self, Py_ssize_t key_size) except -1:
+        """Ends the partition; the caller sees to it that `key` is right when the page ends."""
+        if self.pack.close():
+            if self.pack.partitions == 1:
+                self.parts.append(self.pack)
+            self.byte_count += key_size
+        if not self.is_full:
+            self.is_full = self.page_is_full()
+        if not len(self.last_clustering):
+            self.rows_before = 0
         return 0
 
     cpdef bytes position(self, Py_ssize_t run):
@@ -570,8 +627,8 @@ cdef class PageMerge:
         if self.is_full:
             more = len(self.last_clustering) != 0 or not isinstance(self.slice.key, bytes)
         if not more:
-            return make_page(self.partitions)
-        return Page(self.partitions, True, self.key, self.last_clustering, rows)
+            return make_page(self.parts)
+        return Page(self.parts, True, self.key, self.last_clustering, rows)
 
 
 # Plans ask for the same few sets again and again; when the limit is reached it starts anew.

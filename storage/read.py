@@ -4,13 +4,17 @@ What lies only in memory is answered by a plain call. Otherwise the answer is a 
 engine starts at once, so that blocks found in the cache cost no waiting either.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from storage import range_read
 from storage.fill import ReadThrough
 from storage.memtable import MemoryRun, Memtable
 from storage.merge import DONE, PAUSED, Chunk, Head, PageMerge, Run
+from storage.range_read import RangeRead
 from storage.row import ColumnSet
 from storage.slice import Page, Slice
 from storage.sstable.reader import NO_KEY, READ_AHEAD_BYTES, SSTable
@@ -76,26 +80,46 @@ async def read_range(
     scans = [Scan(table, (start, end), load, READ_AHEAD_BYTES) for table in tables]
     for scan in scans:
         await scan.begin(start)
-    position = start
-    while (key := _next_key(memtables, scans, position)) is not None and key < end:
-        runs, heads = _memory_runs(memtables, key)
-        at_hand = [scan for scan in scans if scan.key == key]
-        for scan in at_hand:
-            heads.append(scan.head)
-            runs.append(
-                PartitionRun(scan.table, key, bounds_of(wanted), load) if wanted.reverse else scan
-            )
-        merge.begin(key, heads)
-        outcome = await _drive(merge, runs, wanted.reverse, patience)
-        if outcome != DONE:
-            return merge.page(outcome == PAUSED)
-        if await patience.is_at_end():
+    quick = RangeRead(merge, wanted, (start, end), memtables, [scan.lane for scan in scans])
+    while (reason := quick.run(STEPS_MAX)) not in (range_read.END, range_read.FULL):
+        if reason == range_read.OTHER:
+            outcome = await _read_one(merge, quick.key, wanted, memtables, scans, load, patience)
+            if outcome != DONE:
+                return merge.page(outcome == PAUSED)
+            quick.skip()
+        if await patience.is_at_end(quick.steps + (reason == range_read.OTHER)):
             return merge.page(True)
+        if reason == range_read.EMPTY:
+            for scan in scans:
+                if scan.lane.is_used_up:
+                    await scan.skip()
+    return merge.page()
+
+
+async def _read_one(
+    merge: PageMerge,
+    key: bytes,
+    wanted: Slice,
+    memtables: Sequence[Memtable],
+    scans: Sequence[Scan],
+    load: Load,
+    patience: _Patience,
+) -> int:
+    """Put any one partition on the page, and go on behind it in the files if it is done."""
+    runs, heads = _memory_runs(memtables, key)
+    at_hand = [scan for scan in scans if scan.key == key]
+    for scan in at_hand:
+        heads.append(scan.head)
+        runs.append(
+            PartitionRun(scan.table, key, bounds_of(wanted), load) if wanted.reverse else scan
+        )
+    merge.begin(key, heads)
+    outcome = await _drive(merge, runs, wanted.reverse, patience)
+    if outcome == DONE:
         for scan in at_hand:
             if not scan.skip_now():
                 await scan.skip()
-        position = key + b"\0"
-    return merge.page()
+    return outcome
 
 
 def first_position(wanted: Slice, key: bytes) -> bytes:
@@ -194,13 +218,3 @@ def _memory_runs(memtables: Sequence[Memtable], key: bytes) -> tuple[list[Run], 
             runs.append(_Steady(partition))
             heads.append(partition.head)
     return runs, heads
-
-
-def _next_key(
-    memtables: Sequence[Memtable], scans: Sequence[Scan], position: bytes
-) -> bytes | None:
-    """The lowest key at or above `position` in any source."""
-    keys = [scan.key for scan in scans if scan.key is not None]
-    for memtable in memtables:
-        keys += memtable.keys(position, b"", 1)
-    return min(keys, default=None)

@@ -12,11 +12,21 @@ from storage.cell cimport (
 from storage.row_builder cimport RowBuilder
 
 
+cdef enum:                      # what a read sees of a row
+    IS_DEAD = 0                 # nothing
+    IS_WHOLE = 1                # all of it
+    IS_PART = 2                 # what `pick_live` leaves
+
+
 cdef int timestamp_span(
     const uint8_t* data, Py_ssize_t size, int64_t* low, int64_t* high
 ) except -1
 cdef bytes merge_pair(bytes a, bytes b)
 cdef bytes shadow_row(bytes row, int64_t deletion_ts)
+cdef int life_of(
+    const uint8_t* row, Py_ssize_t size, int64_t wall_s, ColumnSet wanted, ColumnSet existing
+) except -1
+cdef bytes pick_live(bytes row, int64_t wall_s, ColumnSet wanted, ColumnSet existing)
 cdef bytes live_row(bytes row, int64_t wall_s, ColumnSet wanted, ColumnSet existing)
 cdef bytes purge_row(
     bytes row, int64_t wall_s, int64_t gc_before_s, int64_t purgeable_before_us, ColumnSet existing
@@ -59,6 +69,7 @@ cdef class CellCursor:
     cdef readonly uint32_t deleted_at
 
     cpdef int reset(self, bytes row) except -1
+    cdef int point(self, const uint8_t* row, Py_ssize_t size) except -1
     cpdef bint next(self) except -1
     cpdef bytes path(self)
     cpdef bytes value(self)

@@ -241,13 +241,24 @@ cdef bytes live_row(bytes row, int64_t wall_s, ColumnSet wanted, ColumnSet exist
 
     None stands for all columns. Raw clustering values are always kept and never a sign of life.
     """
+    cdef int life
+    if not row:
+        return row
+    life = life_of(<const uint8_t*><const char*>row, len(row), wall_s, wanted, existing)
+    if life == IS_DEAD:
+        return b""
+    return row if life == IS_WHOLE else pick_live(row, wall_s, wanted, existing)
+
+
+cdef int life_of(
+    const uint8_t* row, Py_ssize_t size, int64_t wall_s, ColumnSet wanted, ColumnSet existing
+) except -1:
+    """What `live_row` leaves of a row that has any bytes."""
     cdef RowScan scan
     cdef RowHead head
     cdef Cell cell
     cdef bint alive, whole
-    if not row:
-        return row
-    open_row(&scan, &head, <const uint8_t*><const char*>row, len(row))
+    open_row(&scan, &head, row, size)
     alive = marker_lives(&head, wall_s)
     whole = not head.flags & ROW_DELETED and (alive or not head.flags & ROW_MARKER)
     while (whole or not alive) and next_cell(&scan, &cell):
@@ -257,8 +268,8 @@ cdef bytes live_row(bytes row, int64_t wall_s, ColumnSet wanted, ColumnSet exist
         else:
             whole = False
     if not alive:
-        return b""
-    return row if whole else pick_live(row, wall_s, wanted, existing)
+        return IS_DEAD
+    return IS_WHOLE if whole else IS_PART
 
 
 cdef inline bint is_visible(const Cell* cell, int64_t wall_s, ColumnSet existing) noexcept:
@@ -483,8 +494,14 @@ cdef class CellCursor:
     cpdef int reset(self, bytes row) except -1:
         """Goes to before the first cell of `row`; CorruptData if its head is damaged."""
         assert row is not None, "a cursor walks through bytes"
-        open_row(&self.scan, &self.head, <const uint8_t*><const char*>row, len(row))
+        self.point(<const uint8_t*><const char*>row, len(row))
         self.row = row
+        return 0
+
+    cdef int point(self, const uint8_t* row, Py_ssize_t size) except -1:
+        """Like `reset`, for bytes which the caller keeps."""
+        open_row(&self.scan, &self.head, row, size)
+        self.row = None
         self.has_marker = self.head.flags & ROW_MARKER
         self.marker_ts = self.head.base_ts
         self.marker_ttl = self.head.marker_ttl

@@ -1,6 +1,12 @@
 """Which rows are wanted, and the pages of rows that answer."""
 
 cimport cython
+from libc.stdint cimport uint8_t, uint32_t
+
+from storage.buffer cimport Writer
+
+cdef enum:
+    PACKED_ROWS_MAX = 127       # of one partition in a pack: their number has one byte
 
 
 @cython.final
@@ -33,13 +39,52 @@ cdef class PartitionRows:
     cdef readonly list rows
 
 
+cdef struct PackedRow:
+    uint32_t key                # where in the pack the length of its partition's key stands
+    uint32_t clustering         # and that of its clustering, which the row follows
+
+
+@cython.final
+cdef class Pack:
+    cdef Writer out             # the partitions, as an encoded page has them
+    cdef PackedRow* places      # of the rows, `count` of them
+    cdef Py_ssize_t room        # for places
+    cdef Py_ssize_t count
+    cdef readonly Py_ssize_t partitions
+    cdef Py_ssize_t opened_at   # offset of the partition at work
+    cdef Py_ssize_t first       # its first row
+
+    cdef int open(self, const uint8_t* key, Py_ssize_t size) except -1
+    cdef int put(
+        self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
+    ) except -1
+    cdef Py_ssize_t close(self) except -1
+    cdef bytes key_of(self, Py_ssize_t row)
+    cdef bytes clustering_of(self, Py_ssize_t row)
+    cdef list unpack(self)
+
+
+cdef inline const uint8_t* get_packed(const uint8_t* at, Py_ssize_t* size) noexcept:
+    """What stands at a place of a pack: the bytes behind their length, which goes to `size`."""
+    cdef Py_ssize_t shift = 0
+    size[0] = 0
+    while at[0] >= 0x80:
+        size[0] |= <Py_ssize_t>(at[0] & 0x7F) << shift
+        shift += 7
+        at += 1
+    size[0] |= <Py_ssize_t>at[0] << shift
+    return at + 1
+
+
 @cython.final
 cdef class Page:
-    cdef readonly list partitions
+    cdef readonly list parts            # of PartitionRows and Packs, in the order of keys
     cdef readonly bint more             # whether rows may follow after the position
     cdef readonly bytes last_key
     cdef readonly bytes last_clustering
     cdef readonly Py_ssize_t last_rows  # rows given so far of the partition at the position
+
+    cdef list unpacked(self)
 
 
 cdef inline PartitionRows make_partition(
@@ -54,10 +99,10 @@ cdef inline PartitionRows make_partition(
     return made
 
 
-cdef inline Page make_page(list partitions):
+cdef inline Page make_page(list parts):
     """A page after which nothing follows."""
     cdef Page made = Page.__new__(Page)
-    made.partitions = partitions
+    made.parts = parts
     made.last_key = b""
     made.last_clustering = b""
     return made

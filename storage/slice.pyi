@@ -66,13 +66,32 @@ class PartitionRows:
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
+class Pack:
+    """Partitions which have nothing but a few rows, in one buffer: a scan's page is made of them.
+
+    A row is named by its number among all rows of the pack.
+    """
+
+    partitions: int
+    def __len__(self) -> int: ...
+    def key(self, row: int) -> bytes:
+        """The key of a row's partition."""
+    def clustering(self, row: int) -> bytes:
+        """The clustering of a row."""
+    def rows_before(self, row: int) -> int:
+        """How many rows the partition of a row has before it; 0 at the end of the pack."""
+
+@final
 class Page:
-    partitions: list[PartitionRows]
+    parts: list[PartitionRows | Pack]
     more: bool
     last_key: bytes
     last_clustering: bytes
     last_rows: int
 
+    @property
+    def partitions(self) -> list[PartitionRows]:
+        """All partitions as objects; from then on there are no packs."""
     def __init__(
         self,
         partitions: list[PartitionRows],
@@ -81,6 +100,8 @@ class Page:
         last_clustering: bytes = b"",
         last_rows: int = 0,
     ) -> None: ...
+    def rows_at_position(self) -> int:
+        """How many rows of the partition at the position are on the page."""
     def encode(self) -> bytes: ...
     @staticmethod
     def decode(data: bytes) -> Page: ...

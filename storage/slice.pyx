@@ -4,6 +4,9 @@ A position (key, clustering) is where a page ended: the next slice resumes after
 stands for the whole partition, so the next slice starts with the key after it.
 """
 
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
+from libc.stdint cimport uint8_t, uint32_t
+
 from storage.buffer cimport Reader, Writer
 
 from storage.errors import CorruptData
@@ -20,6 +23,8 @@ cdef enum:
     FLAG_DISTINCT = 8
     FLAG_BYPASS_CACHE = 16
     FLAG_MORE = 1
+    NO_DELETION = 0
+    PLACES_FIRST = 64           # rows a pack has room for before it grows
 
 WHOLE_PARTITION = ((b"", b""),)
 
@@ -206,6 +211,111 @@ cdef class PartitionRows:
         return f"PartitionRows(key={self.key.hex()}, rows={len(self.rows)})"
 
 
+cdef class Pack:
+    """Partitions which have nothing but a few rows, in one buffer: a scan's page is made of them.
+
+    They lie there as they do in an encoded page, so there is one form of their bytes. A row is
+    named by its number among all rows of the pack.
+    """
+
+    def __cinit__(self):
+        self.out = Writer()
+
+    def __dealloc__(self):
+        PyMem_Free(self.places)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def key(self, Py_ssize_t row) -> bytes:
+        """The key of a row's partition."""
+        return self.key_of(row)
+
+    def clustering(self, Py_ssize_t row) -> bytes:
+        """The clustering of a row."""
+        return self.clustering_of(row)
+
+    def rows_before(self, Py_ssize_t row) -> int:
+        """How many rows the partition of a row has before it; 0 at the end of the pack."""
+        cdef Py_ssize_t first = row
+        assert 0 <= row <= self.count, "it is a row of the pack, or its end"
+        while row < self.count and first and self.places[first - 1].key == self.places[row].key:
+            first -= 1
+        return row - first
+
+    cdef int open(self, const uint8_t* key, Py_ssize_t size) except -1:
+        """Starts with a partition; `close` ends it."""
+        self.opened_at = self.out.size
+        self.first = self.count
+        self.out.put_sized(key, size)
+        self.out.put_u8(NO_DELETION)
+        self.out.put_u8(0)              # no static row
+        self.out.put_u8(0)              # the number of rows, once it is known
+        return 0
+
+    cdef int put(
+        self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
+    ) except -1:
+        """Adds a row to the partition at work."""
+        cdef void* moved
+        assert self.count - self.first < PACKED_ROWS_MAX, "the number of rows has one byte"
+        if self.count == self.room:
+            self.room = max(2 * self.room, PLACES_FIRST)
+            moved = PyMem_Realloc(self.places, self.room * sizeof(PackedRow))
+            if moved is NULL:
+                raise MemoryError()
+            self.places = <PackedRow*>moved
+        self.places[self.count].key = <uint32_t>self.opened_at
+        self.places[self.count].clustering = <uint32_t>self.out.size
+        self.count += 1
+        self.out.put_sized(clustering, size)
+        self.out.put_sized(row, row_size)
+        return 0
+
+    cdef Py_ssize_t close(self) except -1:
+        """Ends the partition and gives its number of rows; one without any leaves no trace."""
+        cdef Py_ssize_t rows = self.count - self.first, size
+        cdef const uint8_t* key
+        if rows == 0:
+            self.out.size = self.opened_at
+            return 0
+        key = get_packed(self.out.data + self.opened_at, &size)
+        self.out.data[key + size + 2 - self.out.data] = <uint8_t>rows
+        self.partitions += 1
+        return rows
+
+    cdef bytes key_of(self, Py_ssize_t row):
+        cdef Py_ssize_t size
+        cdef const uint8_t* key
+        assert 0 <= row < self.count, "it is a row of the pack"
+        key = get_packed(self.out.data + self.places[row].key, &size)
+        return (<const char*>key)[:size]
+
+    cdef bytes clustering_of(self, Py_ssize_t row):
+        cdef Py_ssize_t size
+        cdef const uint8_t* clustering
+        assert 0 <= row < self.count, "it is a row of the pack"
+        clustering = get_packed(self.out.data + self.places[row].clustering, &size)
+        return (<const char*>clustering)[:size]
+
+    cdef list unpack(self):
+        """The partitions as objects."""
+        cdef list partitions = []
+        cdef PartitionRows partition = None
+        cdef Py_ssize_t row, size, at_key = -1
+        cdef const uint8_t* found
+        for row in range(self.count):
+            if <Py_ssize_t>self.places[row].key != at_key:
+                at_key = self.places[row].key
+                partition = make_partition(self.key_of(row), b"", [], [])
+                partitions.append(partition)
+            partition.clusterings.append(self.clustering_of(row))
+            found = get_packed(self.out.data + self.places[row].clustering, &size)
+            found = get_packed(found + size, &size)
+            partition.rows.append((<const char*>found)[:size])
+        return partitions
+
+
 cdef class Page:
     """The answer to a slice, as far as its limits allowed."""
 
@@ -213,24 +323,65 @@ cdef class Page:
         self, list partitions not None, bint more=False, bytes last_key not None=b"",
         bytes last_clustering not None=b"", Py_ssize_t last_rows=0,
     ):
-        self.partitions = partitions
+        self.parts = partitions
         self.more = more
         self.last_key = last_key
         self.last_clustering = last_clustering
         self.last_rows = last_rows
 
+    @property
+    def partitions(self) -> list[PartitionRows]:
+        """All partitions as objects; from then on there are no packs."""
+        return self.unpacked()
+
+    cdef list unpacked(self):
+        cdef list partitions = []
+        cdef object part
+        for part in self.parts:
+            if type(part) is Pack:
+                break
+        else:
+            return self.parts
+        for part in self.parts:
+            if type(part) is Pack:
+                partitions += (<Pack>part).unpack()
+            else:
+                partitions.append(part)
+        self.parts = partitions
+        return partitions
+
+    def rows_at_position(self) -> int:
+        """How many rows of the partition at the position are on the page."""
+        cdef object last
+        cdef Pack pack
+        if not self.more or not self.parts:
+            return 0
+        last = self.parts[len(self.parts) - 1]
+        if type(last) is Pack:
+            pack = <Pack>last
+            if not pack.count or pack.key_of(pack.count - 1) != self.last_key:
+                return 0
+            return pack.rows_before(pack.count - 1) + 1
+        return len(last.rows) if last.key == self.last_key else 0
+
     def encode(self) -> bytes:
         """For the mesh and the peers."""
         cdef Writer out = Writer()
-        cdef PartitionRows partition
+        cdef Py_ssize_t partitions = 0
+        cdef object part
         out.put_u8(PAGE_VERSION)
         out.put_u8(FLAG_MORE if self.more else 0)
         out.put_bytes(self.last_key)
         out.put_bytes(self.last_clustering)
         out.put_uvarint(self.last_rows)
-        out.put_uvarint(len(self.partitions))
-        for partition in self.partitions:
-            encode_partition(out, partition)
+        for part in self.parts:
+            partitions += (<Pack>part).partitions if type(part) is Pack else 1
+        out.put_uvarint(partitions)
+        for part in self.parts:
+            if type(part) is Pack:
+                out.put_raw((<Pack>part).out.data, (<Pack>part).out.size)
+            else:
+                encode_partition(out, part)
         return out.take()
 
     @staticmethod

@@ -97,9 +97,9 @@ class Talk:
         return used
 
 
-async def build() -> Shard:
+async def build(directory: str = "memory://bench") -> Shard:
     """A shard that answers."""
-    config = build_config({"data_directory": "memory://bench", "shards": 1}, None)
+    config = build_config({"data_directory": directory, "shards": 1}, None)
     disk = open_disk(config.data_directory, config.io)
     await disk.make_directory(config.data_directory)
     identity = await load_or_create(disk, config, Random(1))

@@ -3,6 +3,25 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 from storage.sstable.format cimport Input, Output
 
 
+cdef struct SectionHead:         # what stands before the tombstones and rows of a section
+    uint8_t flags
+    const uint8_t* key
+    Py_ssize_t key_size
+    int64_t deletion_ts             # if SECTION_DELETED
+    uint32_t deleted_at
+    const uint8_t* static_row       # if SECTION_STATIC
+    Py_ssize_t static_size
+    const uint8_t* low              # if SECTION_CONTINUED
+    Py_ssize_t low_size
+    const uint8_t* high             # if SECTION_CONTINUES
+    Py_ssize_t high_size
+    uint32_t tombstone_count
+    uint32_t row_count
+    Py_ssize_t start                # offset of the section in the payload
+    Py_ssize_t body                 # offset of the first tombstone in the payload
+    Py_ssize_t end                  # offset one past the section
+
+
 cdef class BlockBuilder:
     cdef Output _done               # the finished sections
     cdef Output _tombstones         # encoded tombstones of the open section
@@ -28,7 +47,7 @@ cdef class BlockBuilder:
         self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
     ) except -1
     cdef int close_plain(self) except -1
-    cdef int put_copy(self, Section section) except -1
+    cdef int put_copy(self, bytes key, const uint8_t* section, Py_ssize_t size) except -1
     cdef int _put_section(self, bytes high) except -1
     cdef int _put_pending(self, bytes end) except -1
 
@@ -59,3 +78,10 @@ cdef class Block:
 
     cdef Section section_of(self, bytes key)
     cdef Section _parse(self, Py_ssize_t offset)
+    cdef Section _section(self, const SectionHead* head)
+    cdef int read_head(self, Py_ssize_t offset, SectionHead* head) except -1
+
+
+cdef inline bint is_plain_head(const SectionHead* head) noexcept:
+    """Whether the section is a whole partition that has nothing but rows."""
+    return head.flags == 0 and head.tombstone_count == 0

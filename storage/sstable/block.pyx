@@ -105,19 +105,15 @@ cdef class BlockBuilder:
         self._key = None
         return 0
 
-    cdef int put_copy(self, Section section) except -1:
-        """Puts a whole section as it is."""
+    cdef int put_copy(self, bytes key, const uint8_t* section, Py_ssize_t size) except -1:
+        """Puts a section as it is, which is a whole partition."""
         assert self._key is None, "one section is open at a time"
-        assert self._last_key is None or compare(section.key, self._last_key) > 0, (
+        assert self._last_key is None or compare(key, self._last_key) > 0, (
             "keys ascend within a block"
         )
-        assert not section.continued and not section.continues, "a partition is copied whole"
-        self._note_first(section.key, None)
-        self._done.put_raw(
-            <const uint8_t*><const char*>section._payload + section._start,
-            section._end - section._start,
-        )
-        self._last_key = section.key
+        self._note_first(key, None)
+        self._done.put_raw(section, size)
+        self._last_key = key
         return 0
 
     def add_tombstone(self, bytes start not None, bytes end not None, timestamp: int,
@@ -362,34 +358,60 @@ cdef class Block:
 
     cdef Section _parse(self, Py_ssize_t offset):
         """The section at `offset`; CorruptData if it is none."""
-        cdef const uint8_t* start = <const uint8_t*><const char*>self._payload
+        cdef SectionHead head
+        self.read_head(offset, &head)
+        return self._section(&head)
+
+    cdef Section _section(self, const SectionHead* head):
+        """The section of which this is the head."""
         cdef Section section = Section.__new__(Section)
+        section._payload = self._payload
+        section._start = head.start
+        section._body = head.body
+        section._end = head.end
+        section.key = _copy_of(head.key, head.key_size)
+        section.deletion = None
+        if head.flags & SECTION_DELETED:
+            section.deletion = (head.deletion_ts, head.deleted_at)
+        section.static_row = _copy_of(head.static_row, head.static_size)
+        section.continued = (head.flags & SECTION_CONTINUED) != 0
+        section.continues = (head.flags & SECTION_CONTINUES) != 0
+        section.low = _copy_of(head.low, head.low_size)
+        section.high = _copy_of(head.high, head.high_size)
+        section.tombstone_count = head.tombstone_count
+        section.row_count = head.row_count
+        return section
+
+    cdef int read_head(self, Py_ssize_t offset, SectionHead* head) except -1:
+        """Reads what the section at `offset` begins with; CorruptData if there is none."""
+        cdef const uint8_t* start = <const uint8_t*><const char*>self._payload
         cdef Input source
-        cdef uint8_t flags = start[offset]
+        assert 0 <= offset < len(self._payload), "a section begins inside of its block"
         source.at = start + offset
         source.end = start + len(self._payload)
         source.bad = False
-        section._payload = self._payload
-        section._start = offset
-        section._end = _section_end(&source, start)
+        head.flags = start[offset]
+        head.start = offset
+        head.end = _section_end(&source, start)
         if not source.bad:
-            source.end = start + section._end
-        section.key = _get_bytes(&source)
-        section.deletion = None
-        if flags & SECTION_DELETED:
-            timestamp = <int64_t>get_u64(&source)
-            section.deletion = (timestamp, get_u32(&source))
-        section.static_row = _get_bytes(&source) if flags & SECTION_STATIC else b""
-        section.continued = (flags & SECTION_CONTINUED) != 0
-        section.continues = (flags & SECTION_CONTINUES) != 0
-        section.low = _get_bytes(&source) if section.continued else b""
-        section.high = _get_bytes(&source) if section.continues else b""
-        section.tombstone_count = <uint32_t>get_uvarint(&source)
-        section.row_count = <uint32_t>get_uvarint(&source)
-        section._body = source.at - start
-        if source.bad or flags > SECTION_FLAGS:
+            source.end = start + head.end
+        head.key = get_span(&source, &head.key_size)
+        head.static_size = head.low_size = head.high_size = 0
+        if head.flags & SECTION_DELETED:
+            head.deletion_ts = <int64_t>get_u64(&source)
+            head.deleted_at = get_u32(&source)
+        if head.flags & SECTION_STATIC:
+            head.static_row = get_span(&source, &head.static_size)
+        if head.flags & SECTION_CONTINUED:
+            head.low = get_span(&source, &head.low_size)
+        if head.flags & SECTION_CONTINUES:
+            head.high = get_span(&source, &head.high_size)
+        head.tombstone_count = <uint32_t>get_uvarint(&source)
+        head.row_count = <uint32_t>get_uvarint(&source)
+        head.body = source.at - start
+        if source.bad or head.flags > SECTION_FLAGS:
             raise CorruptData("a section that does not fit its block")
-        return section
+        return 0
 
 
 cdef Py_ssize_t _section_end(Input* source, const uint8_t* start) noexcept:
@@ -401,6 +423,10 @@ cdef Py_ssize_t _section_end(Input* source, const uint8_t* start) noexcept:
         source.bad = True
         return 0
     return source.at - start + length
+
+
+cdef inline bytes _copy_of(const uint8_t* data, Py_ssize_t size):
+    return <bytes>(<const char*>data)[:size] if size else b""
 
 
 cdef bytes _get_bytes(Input* source):

@@ -174,8 +174,7 @@ class Scan:
     @property
     def key(self) -> bytes | None:
         """The partition at hand."""
-        section = self.lane.section
-        return None if section is None else section.key
+        return self.lane.key
 
     @property
     def head(self) -> Head:
@@ -191,7 +190,7 @@ class Scan:
     async def begin(self, first_key: bytes) -> None:
         """Go to the first partition at or above `first_key`, which the scan started with."""
         await self._next_section()
-        while (section := self.lane.section) is not None and section.key < first_key:
+        while not self.lane.seek(first_key):
             await self._next_section()
 
     def skip_now(self) -> bool:
@@ -204,14 +203,13 @@ class Scan:
         section = self.lane.section
         if section is None:
             return
+        after = section.key + b"\0"
         if section.continues:
-            after = section.key + b"\0"
             end = (self._end, b"")
             self._cursor = Cursor(self._table, (after, b""), end, False, self._ahead_bytes)
-            self.lane.fill([])
-        last = section.key
+            self.lane.fill(None)
         await self._next_section()
-        while (section := self.lane.section) is not None and section.key <= last:
+        while not self.lane.seek(after):
             await self._next_section()
 
     def chunk_at(self, position: bytes, reverse: bool) -> Chunk | Awaitable[Chunk]:
@@ -236,5 +234,4 @@ class Scan:
         lane = self.lane
         if lane.step():
             return
-        block = await next_block(self._cursor, self._load)
-        lane.fill([] if block is None else block.sections())
+        lane.fill(await next_block(self._cursor, self._load))

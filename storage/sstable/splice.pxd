@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from storage.memtable cimport Memtable, MemoryPartition
 from storage.row cimport ColumnSet
-from storage.sstable.block cimport BlockBuilder, Section
+from storage.sstable.block cimport Block, BlockBuilder, Section, SectionHead
 from storage.sstable.bloom cimport BloomFilter
 from storage.sstable.format cimport Input
 from storage.sstable.statistics cimport Statistics
@@ -13,14 +13,19 @@ from storage.sstable.statistics cimport Statistics
 
 @cython.final
 cdef class Lane:
-    cdef readonly Section section   # at hand; None before the first and after the last
-    cdef readonly bint is_used_up   # `section` was taken, and its block has no other
-    cdef list _sections             # of the block at hand
-    cdef Py_ssize_t _at             # of `section` in `_sections`
+    cdef bint has_section           # whether a section is at hand
+    cdef SectionHead head           # of it
+    cdef readonly bint is_used_up   # the section was taken, and its block has no other
+    cdef Block _block               # whose payload `head` points into; None before the first
+    cdef Section _section           # at hand, once somebody has asked for the object
+    cdef Py_ssize_t _next           # offset of the next section
     cdef bytes _end                 # keys from here on are not wanted
 
-    cpdef int fill(self, list sections) except -1
+    cpdef int fill(self, Block block) except -1
     cpdef bint step(self) except -1
+    cpdef bint seek(self, bytes key) except -1
+    cdef Section at_hand(self)
+    cdef int open_feed(self, Feed* feed) except -1
 
 
 cdef struct Feed:                   # the rows of one section, one after the other
@@ -31,6 +36,9 @@ cdef struct Feed:                   # the rows of one section, one after the oth
     Py_ssize_t clustering_size
     const uint8_t* row
     Py_ssize_t row_size
+
+
+cdef int next_row(Feed* feed) except -1
 
 
 @cython.final
@@ -61,7 +69,7 @@ cdef class Splice:
     cdef Py_ssize_t _find_least(self, Py_ssize_t* total) except -1
     cdef bint _is_plain(self, Sink sink) except -1
     cdef int _take(self, Sink sink, Py_ssize_t count) except -1
-    cdef bint _copy(self, Sink sink, Section section) except -1
+    cdef bint _copy(self, Sink sink, Lane lane) except -1
     cdef int _merge(self, Sink sink, Py_ssize_t count) except -1
     cdef bytes _merge_rows(self, Py_ssize_t first, Py_ssize_t count)
     cdef bint _step_lanes(self) except -1

@@ -11,7 +11,7 @@ from typing import Final, final
 
 from storage.memtable import Memtable
 from storage.row import ColumnSet
-from storage.sstable.block import BlockBuilder, Section
+from storage.sstable.block import Block, BlockBuilder, Section
 from storage.sstable.bloom import BloomFilter
 from storage.sstable.statistics import Statistics
 
@@ -37,13 +37,20 @@ LIMIT: Final[int]
 class Lane:
     """The partitions of one source, of which one block is at hand."""
 
-    section: Section | None
     is_used_up: bool
     def __init__(self, end: bytes) -> None: ...
-    def fill(self, sections: list[Section]) -> int:
-        """Goes on with another block's sections; none are the end."""
+    @property
+    def section(self) -> Section | None:
+        """The section at hand; None before the first and after the last."""
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+    def fill(self, block: Block | None) -> int:
+        """Goes on with another block; None is the end."""
     def step(self) -> bool:
-        """Goes to the next section of the block; false if there is none."""
+        """Goes to the next section of the block; false, and nothing changes, if there is none."""
+    def seek(self, key: bytes) -> bool:
+        """Goes on to the first section at or above `key`; false if the block has none."""
 
 @final
 class Sink:

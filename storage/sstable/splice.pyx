@@ -7,9 +7,11 @@ from storage.memtable cimport Memtable, MemoryPartition
 from storage.order cimport compare
 from storage.row cimport ColumnSet, may_purge, merge_pair, purge_row
 from storage.sorted_map cimport MapBlock
-from storage.sstable.block cimport BlockBuilder, Section
+from storage.sstable.block cimport Block, BlockBuilder, Section, SectionHead, is_plain_head
 from storage.sstable.bloom cimport BloomFilter, key_hash
-from storage.sstable.format cimport compare_spans, get_span
+from storage.sstable.format cimport (
+    SECTION_CONTINUED, SECTION_CONTINUES, compare_spans, get_span,
+)
 from storage.sstable.statistics cimport Statistics
 
 from storage.errors import CorruptData
@@ -40,24 +42,73 @@ cdef class Lane:
     def __init__(self, bytes end not None) -> None:
         self._end = end
 
-    cpdef int fill(self, list sections) except -1:
-        """Goes on with another block's sections; none are the end."""
-        self._sections = sections
-        self._at = -1
+    @property
+    def section(self) -> Section | None:
+        """The section at hand; None before the first and after the last."""
+        return self.at_hand()
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+        return (<const char*>self.head.key)[:self.head.key_size] if self.has_section else None
+
+    cpdef int fill(self, Block block) except -1:
+        """Goes on with another block; None is the end."""
+        self._block = block
+        self._next = 0
         self.is_used_up = False
-        self.section = None
+        self.has_section = False
+        self._section = None
         self.step()
         return 0
 
     cpdef bint step(self) except -1:
-        """Goes to the next section of the block; False if there is none."""
-        cdef Section following
-        if self._sections is None or self._at + 1 >= len(self._sections):
+        """Goes to the next section of the block; False, and nothing changes, if there is none."""
+        cdef SectionHead following
+        if self._block is None or self._next >= len(self._block._payload):
             return False
-        self._at += 1
-        following = <Section>self._sections[self._at]
-        self.section = None if compare(following.key, self._end) >= 0 else following
+        self._block.read_head(self._next, &following)
+        if self._next and (following.flags & SECTION_CONTINUED or compare_spans(
+            following.key, following.key_size, self.head.key, self.head.key_size
+        ) <= 0):
+            raise CorruptData("sections that do not ascend")
+        if following.flags & SECTION_CONTINUES and following.end < len(self._block._payload):
+            raise CorruptData("a section that goes on before its block ends")
+        self.head = following
+        self._next = following.end
+        self._section = None
+        self.has_section = compare_spans(
+            following.key, following.key_size,
+            <const uint8_t*><const char*>self._end, len(self._end),
+        ) < 0
         return True
+
+    cpdef bint seek(self, bytes key) except -1:
+        """Goes on to the first section at or above `key`; False if the block has none."""
+        while self.has_section and compare_spans(
+            self.head.key, self.head.key_size, <const uint8_t*><const char*>key, len(key)
+        ) < 0:
+            if not self.step():
+                return False
+        return True
+
+    cdef Section at_hand(self):
+        """The section as an object, or None."""
+        if not self.has_section:
+            return None
+        if self._section is None:
+            self._section = self._block._section(&self.head)
+        return self._section
+
+    cdef int open_feed(self, Feed* feed) except -1:
+        """Goes to the first row of the section at hand, which is plain."""
+        cdef const uint8_t* payload = <const uint8_t*><const char*>self._block._payload
+        feed.input.at = payload + self.head.body
+        feed.input.end = payload + self.head.end
+        feed.input.bad = False
+        feed.left = self.head.row_count
+        feed.has_row = False
+        return next_row(feed)
 
 
 cdef class Sink:
@@ -138,34 +189,32 @@ cdef class Splice:
 
     cdef Py_ssize_t _find_least(self, Py_ssize_t* total) except -1:
         """Finds the least key, in how many lanes it is, and the bytes of its sections."""
-        cdef Lane lane
-        cdef Section section
+        cdef Lane lane, least = None
         cdef Py_ssize_t count = 0
         cdef int order
-        cdef bytes least = None
         total[0] = 0
         for lane in self._lanes:
-            section = lane.section
-            if section is None:
+            if not lane.has_section:
                 continue
-            order = -1 if least is None else compare(section.key, least)
+            order = -1 if least is None else compare_spans(
+                lane.head.key, lane.head.key_size, least.head.key, least.head.key_size
+            )
             if order < 0:
-                least = section.key
+                least = lane
                 count = 0
                 total[0] = 0
             if order <= 0:
                 count += 1
-                total[0] += section._end - section._start
-        self.key = least
+                total[0] += lane.head.end - lane.head.start
+        self.key = None if least is None else least.key
         return count
 
     cdef bint _is_plain(self, Sink sink) except -1:
         """Whether nothing but rows is there for the key."""
         cdef Lane lane
         for lane in self._lanes:
-            if lane.section is not None and compare(lane.section.key, self.key) == 0:
-                if not lane.section.is_plain():
-                    return False
+            if is_at(lane, self.key) and not is_plain_head(&lane.head):
+                return False
         return True
 
     cdef int _take(self, Sink sink, Py_ssize_t count) except -1:
@@ -173,17 +222,17 @@ cdef class Splice:
         cdef Lane lane
         cdef Py_ssize_t at = 0
         for lane in self._lanes:
-            if lane.section is not None and compare(lane.section.key, self.key) == 0:
-                if count == 1 and self._copy(sink, lane.section):
+            if is_at(lane, self.key):
+                if count == 1 and self._copy(sink, lane):
                     return 0
-                open_feed(&self._feeds[at], lane.section)
+                lane.open_feed(&self._feeds[at])
                 at += 1
         return self._merge(sink, count)
 
-    cdef bint _copy(self, Sink sink, Section section) except -1:
+    cdef bint _copy(self, Sink sink, Lane lane) except -1:
         """Puts a section as it is, if nothing in it may be due for purging."""
         cdef Feed feed
-        open_feed(&feed, section)
+        lane.open_feed(&feed)
         while feed.has_row:
             if may_purge(
                 feed.row, feed.row_size, self._wall_s, self._gc_before_s, self._existing
@@ -191,18 +240,22 @@ cdef class Splice:
                 return False
             next_row(&feed)
         assert sink.statistics.partitions == 0 or (
-            compare(section.key, sink.statistics.last_key) > 0
+            compare(self.key, sink.statistics.last_key) > 0
         ), "keys ascend"
-        open_feed(&feed, section)
+        lane.open_feed(&feed)
         if not feed.has_row:
             return True
         while feed.has_row:
             sink.statistics.add_span(feed.row, feed.row_size)
             sink.statistics.cover_span(feed.clustering, feed.clustering_size)
             next_row(&feed)
-        sink.filter.add(key_hash(section.key))
-        sink.statistics.add_plain(section.key)
-        sink.blocks.put_copy(section)
+        sink.filter.add(key_hash(self.key))
+        sink.statistics.add_plain(self.key)
+        sink.blocks.put_copy(
+            self.key,
+            <const uint8_t*><const char*>lane._block._payload + lane.head.start,
+            lane.head.end - lane.head.start,
+        )
         return True
 
     cdef int _merge(self, Sink sink, Py_ssize_t count) except -1:
@@ -271,19 +324,18 @@ cdef class Splice:
         cdef Lane lane
         cdef bint all_have = True
         for lane in self._lanes:
-            if lane.section is not None and compare(lane.section.key, self.key) == 0:
+            if is_at(lane, self.key):
                 if not lane.step():
                     lane.is_used_up = True
                     all_have = False
         return all_have
 
 
-cdef int open_feed(Feed* feed, Section section) except -1:
-    """Goes to the first row of a plain section."""
-    feed.input = section._input()
-    feed.left = section.row_count
-    feed.has_row = False
-    return next_row(feed)
+cdef inline bint is_at(Lane lane, bytes key) noexcept:
+    """Whether the lane has a section of the key at hand."""
+    return lane.has_section and compare_spans(
+        lane.head.key, lane.head.key_size, <const uint8_t*><const char*>key, len(key)
+    ) == 0
 
 
 cdef int next_row(Feed* feed) except -1:

@@ -59,10 +59,12 @@ def random_row(chance: Random, timestamp: int) -> bytes:
     return row.finish()
 
 
-def random_memtable(chance: Random, table: Layout, keys: int, widest: int) -> Memtable:
+def random_memtable(
+    chance: Random, table: Layout, keys: int, widest: int, missing: float = 0.3
+) -> Memtable:
     memtable = Memtable(table.has_clustering, table.has_static)
     for number in range(keys):
-        if chance.random() < 0.3:
+        if chance.random() < missing:
             continue
         timestamp = chance.randrange(10, 1000)
         builder = MutationBuilder(TABLE_ID, key_of(number))
