@@ -29,7 +29,10 @@ OTHER: Final[int]
 """The partition `key` needs the whole merge; `skip` goes on behind it."""
 
 @final
-class MemoryKeys: ...
+class MemoryKeys:
+    """The keys of a memtable that follow, as they are during one run."""
+
+    def __init__(self, memtable: Memtable) -> None: ...
 
 @final
 class RangeRead:
