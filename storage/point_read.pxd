@@ -8,13 +8,7 @@ from storage.read_turns cimport ReadTurns
 from storage.section_read cimport SectionRead
 from storage.slice cimport Page, Slice
 from storage.sstable.fetch cimport Fetch
-
-
-cdef enum Wait:
-    FOR_NOTHING
-    FOR_ROOM                    # among the reads that run
-    FOR_TURN                    # at the disk
-    FOR_DISK
+from storage.sstable.lookup cimport Lookup
 
 
 cdef class PointRead:
@@ -35,20 +29,31 @@ cdef class PointRead:
     cdef Later answer
     cdef IoTurns io
     cdef Lane lane              # of queries
-    cdef double now             # when we were last told to go on
-    cdef Wait waits
-    cdef Fetch missing          # at work
-    cdef double asked           # when the turn was asked for
-    cdef double begun           # when it was there
+    cdef Py_ssize_t loading     # loads that are not over
+    cdef object error           # the first of theirs
 
     cpdef object begin(self, list files, list memtables)
     cdef int look(self, list files, list memtables) except -1
     cdef Page page(self)
     cdef int hold(self) except -1
-    cdef int ask(self, Fetch missing) except -1
-    cdef int end_call(self) except -1
-    cdef int read(self) except -1
-    cdef int take(self, bytes data) except -1
-    cdef int fail(self, object error) except -1
+    cdef int go_on(self) except -1
+    cdef int loaded(self, object error) except -1
     cdef int finish(self) except -1
+    cdef int fail(self, object error) except -1
     cdef int end(self) except -1
+
+
+cdef class FrameLoad:
+    cdef PointRead read
+    cdef Lookup lookup
+    cdef Fetch missing          # the frame at work
+    cdef bint is_waiting        # for a turn at the disk; otherwise, for the disk
+    cdef double asked           # when the turn was asked for
+    cdef double begun           # when it was there
+
+    cdef int begin(self) except -1
+    cdef int queue(self, double now) except -1
+    cdef int ask(self) except -1
+    cdef int end_call(self, double now) except -1
+    cdef int take(self, bytes data, double now) except -1
+    cdef bint is_vain(self) noexcept

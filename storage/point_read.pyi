@@ -57,10 +57,16 @@ class PointRead:
         one block of each file.
         """
     def done(self) -> bool:
-        """Whether to go on is of no use; what was begun at the disk has to be ended even so."""
+        """Whether nobody waits for the answer any more."""
+    def set_result(self, _result: None) -> None:
+        """There is room: begins anew, as everything may have changed meanwhile."""
+
+class FrameLoad:
+    """What the lookup in one file misses, frame after frame."""
+
+    def done(self) -> bool:
+        """Never, as what was begun has to be ended, even if nobody waits for it any more."""
     def set_result(self, data: bytes | None) -> None:
-        """There is room, it is our turn, or the disk has brought what was asked for."""
+        """It is our turn, or the disk has brought what was asked for."""
     def set_exception(self, error: BaseException) -> None:
         """The disk has failed."""
-    def enter(self) -> None:
-        """Begins anew, as everything may have changed while there was no room."""

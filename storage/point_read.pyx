@@ -1,9 +1,10 @@
 """A read of one partition that may go to the disk: its way from the first look to the page.
 
 Nothing on the way is a coroutine. To the room for reads, to the queue at the disk and to the disk
-itself the read looks like a future: each tells it to go on, and in that call it goes as far as it
-can. What it finds is given to a `Later`. Who waits may give up meanwhile; then the frame that is on
-its way is the last.
+itself the read and its loads look like futures: each tells them to go on, and in that call they go
+as far as they can. What is found is given to a `Later`. Who waits may give up meanwhile; then the
+frames that are on their way are the last. All files are looked into at once, so that a partition
+which lies in many of them takes no longer than the slowest.
 
 It serves slices whose rows lie within one block of each file, forward. What goes beyond that, and
 what to do about damage, is a coroutine of the engine, which begins from the beginning: what was
@@ -15,14 +16,13 @@ from storage.later cimport Later
 from storage.read_turns cimport ReadTurns
 from storage.section_read cimport SectionRead
 from storage.slice cimport Page, Slice
-from storage.sstable.fetch cimport Fetch
 from storage.sstable.frames cimport FrameFile
+from storage.sstable.lookup cimport Lookup
 
 from storage.errors import CorruptData, DiskError, StorageError, disk_error
 from storage.io_queue import IoClass
 from storage.read import bounds_of, first_position
 from storage.read_room import bytes_of
-from storage.sstable.lookup import Lookup
 
 STEPS_MAX = 500
 """Rows which are merged before others get a turn."""
@@ -53,57 +53,34 @@ cdef class PointRead:
         one block of each file.
         """
         self.look(files, memtables)
-        missing = self.search.step()
-        if missing is None:
+        if self.search.step() is None:
             return self.page()
         self.answer = Later()
-        self.io = self.store.io
-        self.lane = self.io.lane_of(QUERY)
-        self.now = loop_time()
         self.size = bytes_of(self.wanted, not self.table.layout.has_clustering)
-        if not self.room.begin(self.size, self):
-            self.waits = FOR_ROOM
-            return self.answer
-        try:
-            self.hold()
-            self.ask(missing)
-        except BaseException as error:  # noqa: BLE001 - it is told to who waits
-            self.fail(error)
+        if self.room.begin(self.size, self):
+            self.go_on()
         return self.answer
 
-    # What the room, the queue and the disk tell. They hear of no error: it is the answer's.
+    # What the room tells. It hears of no error: it is the answer's.
 
     def done(self) -> bool:
-        """Whether to go on is of no use; what was begun at the disk has to be ended even so."""
-        return self.waits == FOR_ROOM and self.answer.is_decided
+        """Whether nobody waits for the answer any more."""
+        return self.answer.is_decided
 
-    def set_result(self, bytes data) -> None:
-        """There is room, it is our turn, or the disk has brought what was asked for."""
-        cdef Wait waited = self.waits
-        self.waits = FOR_NOTHING
-        self.now = loop_time()
+    def set_result(self, _result) -> None:
+        """There is room: begins anew, as everything may have changed meanwhile."""
         try:
-            if waited == FOR_DISK:
-                self.end_call()
-                self.take(data)
-            elif waited == FOR_TURN:
-                self.begun = self.now
-                self.read()
-            else:
-                assert waited == FOR_ROOM, "nobody tells what was not waited for"
-                self.enter()
+            if self.table.is_dropped or self.table.rows is not self.rows:
+                # What would be kept now, nobody would find or forget.
+                self.rows = None
+            files = self.table.sstables_with(self.key)
+            if self.rows is None:
+                files = self.table.relevant(files, self.wanted)
+            self.look(files, self.table.memtables())
         except BaseException as error:  # noqa: BLE001 - it is told to who waits
             self.fail(error)
-
-    def set_exception(self, BaseException error not None) -> None:
-        """The disk has failed."""
-        assert self.waits == FOR_DISK, "only the disk fails"
-        self.waits = FOR_NOTHING
-        self.now = loop_time()
-        self.end_call()
-        if isinstance(error, OSError) and not isinstance(error, StorageError):
-            error = disk_error(error.errno, "read", self.missing.table.path)
-        self.fail(error)
+            return
+        self.go_on()
 
     # The steps.
 
@@ -125,22 +102,6 @@ cdef class PointRead:
         )
         return 0
 
-    def enter(self) -> None:
-        """Begins anew, as everything may have changed while there was no room."""
-        if self.table.is_dropped or self.table.rows is not self.rows:
-            # What would be kept now, nobody would find or forget.
-            self.rows = None
-        files = self.table.sstables_with(self.key)
-        if self.rows is None:
-            files = self.table.relevant(files, self.wanted)
-        self.look(files, self.table.memtables())
-        self.hold()
-        missing = self.search.step()
-        if missing is None:
-            self.finish()
-        else:
-            self.ask(missing)
-
     cdef Page page(self):
         """The page, which the row cache keeps if it may; None if it takes another way."""
         if self.rows is None:
@@ -156,63 +117,63 @@ cdef class PointRead:
         self.is_holding = True
         return 0
 
-    cdef int ask(self, Fetch missing) except -1:
-        """Asks for a turn, and for the frame if there is one at once."""
-        self.missing = missing
-        self.asked = self.begun = self.now
-        if self.io.begin_in(self.lane, missing.end - missing.start, self):
-            return self.read()
-        self.waits = FOR_TURN
-        return 0
-
-    cdef int end_call(self) except -1:
-        """Gives the turn at the disk back."""
-        return self.io.end_in(
-            self.lane, self.missing.end - self.missing.start, self.asked, self.begun, self.now
-        )
-
-    cdef int read(self) except -1:
-        """Asks for the frame; the turn is given back if nobody waits, or the disk refuses."""
-        cdef bint is_begun = False
+    cdef int go_on(self) except -1:
+        """Begins the loads of all files that miss something, beside each other."""
+        cdef Lookup lookup
+        cdef FrameLoad load
+        cdef list loads = []
+        self.hold()
         try:
-            if not self.answer.is_decided:
-                (<FrameFile>self.missing.table).begin_read(self.missing, self)
-                self.waits = FOR_DISK
-                is_begun = True
-        finally:
-            if not is_begun:
-                self.end_call()
-        return 0 if is_begun else self.end()
+            for lookup in self.search.lookups:
+                missing = lookup.step()
+                if missing is not None:
+                    load = FrameLoad.__new__(FrameLoad)
+                    load.read = self
+                    load.lookup = lookup
+                    load.missing = missing
+                    loads.append(load)
+        except BaseException as error:  # noqa: BLE001 - it is told to who waits
+            return self.fail(error)
+        self.io = self.store.io
+        self.lane = self.io.lane_of(QUERY)
+        self.loading = len(loads)
+        for load in loads:
+            load.begin()
+        return 0 if loads else self.finish()
 
-    cdef int take(self, bytes data) except -1:
-        """Goes on with the lookups, as far as they come."""
-        cdef list parsed
-        if self.answer.is_decided:
-            return self.end()
-        parsed = [(<FrameFile>self.missing.table).parse_one(self.missing, data)]
-        self.store.cache.put(self.missing, parsed)
-        self.search.supply(parsed)
-        missing = self.search.step()
-        if missing is not None:
-            return self.ask(missing)
-        return self.finish()
+    cdef int loaded(self, object error) except -1:
+        """One of the loads is over; the last one ends the read."""
+        self.loading -= 1
+        if self.error is None:
+            self.error = error
+        if self.loading > 0:
+            return 0
+        if self.error is not None:
+            return self.fail(self.error)
+        return self.end() if self.answer.is_decided else self.finish()
 
     cdef int finish(self) except -1:
         """All that was missing is here."""
-        cdef Page page = self.page()
-        if page is not None:
-            self.end()
-            self.answer.set_result(page)
-            return 0
-        if self.rows is not None and self.rows.phase != self.phase:
-            self.rows = None  # What we look at is not what the cache would keep.
-        self.answer.follow(
-            self.engine.read_long(
-                self.table, self.rows, self.wanted, self.key, self.wall_s, self.files,
-                self.memtables,
-            )
-        )
-        return self.end()
+        cdef Page page
+        try:
+            missing = self.search.step()
+            assert missing is None, "all that was missing is here"
+            page = self.page()
+            if page is None:
+                if self.rows is not None and self.rows.phase != self.phase:
+                    self.rows = None  # What we look at is not what the cache would keep.
+                self.answer.follow(
+                    self.engine.read_long(
+                        self.table, self.rows, self.wanted, self.key, self.wall_s, self.files,
+                        self.memtables,
+                    )
+                )
+                return self.end()
+        except BaseException as error:  # noqa: BLE001 - it is told to who waits
+            return self.fail(error)
+        self.end()
+        self.answer.set_result(page)
+        return 0
 
     cdef int fail(self, object error) except -1:
         """There is no page."""
@@ -238,3 +199,86 @@ cdef class PointRead:
         if unused:
             self.store.close_soon(unused)
         return 0
+
+
+cdef class FrameLoad:
+    """What the lookup in one file misses, frame after frame.
+
+    To the queue and to the disk it looks like a future. They hear of no error: it is the read's.
+    """
+
+    def done(self) -> bool:
+        """Never, as what was begun has to be ended, even if nobody waits for it any more."""
+        return False
+
+    def set_result(self, bytes data) -> None:
+        """It is our turn, or the disk has brought what was asked for."""
+        cdef double now = loop_time()
+        try:
+            if self.is_waiting:
+                self.is_waiting = False
+                self.begun = now
+                self.ask()
+            else:
+                self.end_call(now)
+                self.take(data, now)
+        except BaseException as error:  # noqa: BLE001 - it is told to who waits
+            self.read.loaded(error)
+
+    def set_exception(self, BaseException error not None) -> None:
+        """The disk has failed."""
+        self.end_call(loop_time())
+        if isinstance(error, OSError) and not isinstance(error, StorageError):
+            error = disk_error(error.errno, "read", self.missing.table.path)
+        self.read.loaded(error)
+
+    cdef int begin(self) except -1:
+        """Asks for the first frame."""
+        try:
+            return self.queue(loop_time())
+        except BaseException as error:  # noqa: BLE001 - it is told to who waits
+            return self.read.loaded(error)
+
+    cdef int queue(self, double now) except -1:
+        """Asks for a turn, and for the frame if there is one at once."""
+        self.asked = self.begun = now
+        if self.read.io.begin_in(self.read.lane, self.missing.end - self.missing.start, self):
+            return self.ask()
+        self.is_waiting = True
+        return 0
+
+    cdef int ask(self) except -1:
+        """Asks for the frame; the turn is given back if nobody waits, or the disk refuses."""
+        cdef bint is_begun = False
+        try:
+            if not self.is_vain():
+                (<FrameFile>self.missing.table).begin_read(self.missing, self)
+                is_begun = True
+        finally:
+            if not is_begun:
+                self.end_call(self.begun)
+        return 0 if is_begun else self.read.loaded(None)
+
+    cdef int end_call(self, double now) except -1:
+        """Gives the turn at the disk back."""
+        return self.read.io.end_in(
+            self.read.lane, self.missing.end - self.missing.start, self.asked, self.begun, now
+        )
+
+    cdef int take(self, bytes data, double now) except -1:
+        """Goes on with the lookup, as far as it comes."""
+        cdef list parsed
+        if self.is_vain():
+            return self.read.loaded(None)
+        parsed = [(<FrameFile>self.missing.table).parse_one(self.missing, data)]
+        self.read.store.cache.put(self.missing, parsed)
+        self.lookup.supply(parsed)
+        missing = self.lookup.step()
+        if missing is None:
+            return self.read.loaded(None)
+        self.missing = missing
+        return self.queue(now)
+
+    cdef bint is_vain(self) noexcept:
+        """Whether nobody waits for the frame any more."""
+        return self.read.error is not None or self.read.answer.is_decided

@@ -47,6 +47,18 @@ def test_a_read_of_several_files_waits_for_one_future() -> None:
     run(test())
 
 
+def test_all_files_are_looked_into_at_once() -> None:
+    async def test() -> None:
+        engine = await _with_files(SimulatedDisk(Random(0)), 3)
+        answer = engine.read(WANTED, 0)
+        assert not isinstance(answer, Page)
+        assert _in_flight(engine)[0] == 3
+        assert len((await answer).partitions[0].rows) == 3
+        await engine.stop()
+
+    run(test())
+
+
 def test_reads_that_wait_for_their_turn_are_all_answered() -> None:
     async def test() -> None:
         engine = await _with_files(SimulatedDisk(Random(0)), 2, io_calls_max=1)
