@@ -104,6 +104,6 @@ def mutated(chance: random.Random, text: str) -> str:
     ids=lambda text: text[:24],
 )
 def test_long_texts_take_time_in_proportion(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     check(text)
-    assert time.perf_counter() - start < LINEAR_MAX_S
+    assert time.process_time() - start < LINEAR_MAX_S

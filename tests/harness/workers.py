@@ -23,8 +23,6 @@ MEASURING = (
     "tests/torture/test_page_cache.py",
     "tests/driver/test_protocol_facts.py",
     "tests/driver/test_system_facts.py",
-    "tests/cql/system/test_tables.py",
-    "tests/fuzz/test_cql_text.py",
 )
 LONG = (
     *MEASURING,

