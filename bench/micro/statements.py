@@ -49,7 +49,7 @@ def main() -> None:
     names = ", ".join(f"c{i}" for i in range(COLUMNS))
     marks = ", ".join("?" * (COLUMNS + 1))
     insert = harness.prepare(f"INSERT INTO t (k, {names}) VALUES ({marks})")
-    plan = harness.prepared.get(insert.id).plan
+    plan = harness.prepared.get(insert.id, harness.holder.current).plan
     assert isinstance(plan, WritePlan) and plan.one is not None
     moment = harness.moment()
     values: list[Any] = [b"key0000001"] + [VALUE] * COLUMNS
@@ -64,7 +64,7 @@ def main() -> None:
     print(f"execute INSERT: {spent:.2f} us")
 
     select = harness.prepare("SELECT * FROM t WHERE k = ?")
-    reading = harness.prepared.get(select.id).plan
+    reading = harness.prepared.get(select.id, harness.holder.current).plan
     assert isinstance(reading, SelectPlan)
     mutation = one.bind(Binding(values, 1, 1, moment, None))
     row = mutation.items()[0][1]
