@@ -67,7 +67,7 @@ def test_a_literal_that_is_no_value_of_its_type_is_refused(
         ("int", b"\0"),
         ("bigint", b"\0" * 7),
         ("boolean", b"\0\0"),
-        ("timeuuid", uuid.uuid4().bytes),
+        ("timeuuid", uuid.UUID("7d444840-9dc0-41d1-b245-5ffdce74fad2").bytes),
         ("inet", b"\0" * 5),
         ("time", b"\xff" * 7),
         ("list<int>", b"\0\0\0\x01"),
