@@ -6,9 +6,9 @@ the newest ceiling durable. A machine that starts anew may have lost what was no
 goes on `MARGIN_US` after the last ceiling that it finds, which is more than a second of syncs can
 lag behind. A clock that goes back, in one life or between two, is thereby harmless.
 
-One file of records, each with its own checksum; the largest ceiling of the whole ones counts.
-A record that is neither whole nor zeros is damage, as records do not cross sectors: it is told, and
-the ceiling is then taken for lost as after a power cut.
+One file of records, each with a checksum that covers its place; the largest ceiling of the whole
+ones counts. A record that is neither whole nor zeros is damage, as records do not cross sectors: it
+is told, and the ceiling is then taken for lost as after a power cut.
 Each handle writes from the beginning over smaller ceilings, so that the file stays small.
 """
 
@@ -34,7 +34,7 @@ RECORDS_ROOM: Final = 4096
 """Records that the file has room for; the last place is for what an earlier life left."""
 
 _RECORD = Struct(">4sQ16sI")
-_MAGIC: Final = b"PCLK"
+_MAGIC: Final = b"PCK2"
 
 
 class Ceiling:
@@ -84,7 +84,7 @@ class Ceiling:
         await file.allocate(RECORDS_ROOM * _RECORD.size)
         # Not in the place of what was found: it counts until this is durable.
         for offset in [*self._damaged, (RECORDS_ROOM - 1) * _RECORD.size]:
-            await file.write(offset, _record(self.found_us, self._boot))
+            await file.write(offset, _record(self.found_us, self._boot, offset))
         await file.sync()
         await self._disk.sync_directory(self._path.rpartition("/")[0])
         self._file = file
@@ -96,7 +96,8 @@ class Ceiling:
         """
         assert self._file is not None, "the ceiling is open"
         ceiling_us = timestamp_us + STEP_US
-        self._file.append_now(_record(ceiling_us, self._boot))
+        place = self._records * _RECORD.size
+        self._file.append_now(_record(ceiling_us, self._boot, place))
         self._records += 1
         self._needs_sync = True
         return ceiling_us
@@ -145,8 +146,9 @@ class Ceiling:
             await file.close()
 
 
-def _record(ceiling_us: int, boot: bytes) -> bytes:
-    checksum = crc32(_RECORD.pack(_MAGIC, ceiling_us, boot, 0))
+def _record(ceiling_us: int, boot: bytes, offset: int) -> bytes:
+    # Without its place, a sector that belongs elsewhere in the file would look whole.
+    checksum = crc32(_RECORD.pack(_MAGIC, ceiling_us, boot, offset))
     return _RECORD.pack(_MAGIC, ceiling_us, boot, checksum)
 
 
@@ -163,8 +165,8 @@ def _damaged(content: bytes) -> list[int]:
 def _is_whole(content: bytes, offset: int) -> bool:
     if offset + _RECORD.size > len(content):
         return False
-    magic, ceiling_us, boot, checksum = _RECORD.unpack_from(content, offset)
-    return bool(magic == _MAGIC and checksum == crc32(_RECORD.pack(magic, ceiling_us, boot, 0)))
+    _, ceiling_us, boot, _ = _RECORD.unpack_from(content, offset)
+    return content[offset : offset + _RECORD.size] == _record(ceiling_us, boot, offset)
 
 
 def _highest(content: bytes) -> tuple[int, bytes]:

@@ -1,7 +1,7 @@
 """Real files behind the Disk port: O_DIRECT where the file system has it, buffered where not.
 
-Calls that may wait for the disk are made by a `FileCalls`: `storage.io_threads`, or
-`storage.uring` if that is asked for. Only the start-up calls (`list`, `make_directory`, `lock`),
+Calls that may wait for the disk are made by a `FileCalls`: `storage.uring` where the kernel allows
+it, `storage.io_threads` elsewhere. Only the start-up calls (`list`, `make_directory`, `lock`),
 `link`, which only snapshots make, and the log's `append_now`, which goes to the page cache, are
 made by the caller's thread.
 
@@ -46,7 +46,7 @@ class IoChoice(Enum):
     """Who makes the calls to the file system."""
 
     AUTO = "auto"
-    """What we recommend: threads, until rings are proven; see decision 0004."""
+    """The kernel's rings where it allows them and files are direct, threads elsewhere."""
 
     URING = "uring"
     """The kernel's rings, or no start."""
@@ -423,11 +423,13 @@ def open_direct_disk(directory: str, choice: IoChoice = IoChoice.AUTO) -> Direct
     if choice is IoChoice.BUFFERED:
         return DirectDisk(is_direct=False)
     is_direct = supports_direct(directory)
-    if choice is not IoChoice.URING:
+    if choice is IoChoice.THREADS or (choice is IoChoice.AUTO and not is_direct):
         return DirectDisk(is_direct=is_direct)
     try:
         uring = IoUring(CALLS_MAX_DEFAULT, SLOW_THREADS_MAX_DEFAULT)
     except OSError as failure:
+        if choice is IoChoice.AUTO:
+            return DirectDisk(is_direct=is_direct)
         raise IoUringRefused(failure.errno or errno.EIO, "io_uring", directory) from None
     return DirectDisk(is_direct=is_direct, uring=uring)
 
