@@ -336,7 +336,7 @@ def test_every_way_is_walked(monkeypatch: Patch) -> None:
     seen: Counter[str] = Counter()
     _count_insertions(monkeypatch, seen)
     _count_others(monkeypatch, seen)
-    run_state_machine_as_test(FlightMachine, settings=settings(THOROUGH, max_examples=150))
+    run_state_machine_as_test(FlightMachine, settings=settings(THOROUGH, max_examples=400))
     run_state_machine_as_test(WarmthMachine, settings=settings(THOROUGH, max_examples=20))
     ways = ("whole", "parts", "warming")
     expected = [*ways, *(f"{way} too late" for way in ways), "absorbed", "waited"]
