@@ -31,10 +31,7 @@ TURN_ROWS = 100
 """After so many of them others get their turn: each takes 2 to 5 us."""
 
 PLAIN_TURN_ROWS = 200
-"""The same for rows that are only copied, in 1 to 2 us."""
-
-PACK_TURN_ROWS = 500
-"""The same for rows of a pack, which take a quarter of that."""
+"""The same for rows that are only copied, in 0.3 us if they are packed and else in 1 to 2 us."""
 
 SCANNED_ROWS_MAX = 100_000
 """A paged query that filters ends its page, full or not, after looking at so many rows."""
@@ -353,8 +350,8 @@ class SelectRunner:
         before, taken = -1, 0
         while before < taken < len(pack):
             before = taken
-            taken = run.assembler.add_pack(pack, run.assembled_max, before, PACK_TURN_ROWS)
-            if taken == before + PACK_TURN_ROWS:
+            taken = run.assembler.add_pack(pack, run.assembled_max, before, PLAIN_TURN_ROWS)
+            if taken == before + PLAIN_TURN_ROWS:
                 yield asyncio.sleep(0)
         return taken
 

@@ -227,6 +227,9 @@ cdef class Pack:
     def __len__(self) -> int:
         return self.count
 
+    def __repr__(self) -> str:
+        return f"Pack({self.partitions} partitions, {self.count} rows)"
+
     def key(self, Py_ssize_t row) -> bytes:
         """The key of a row's partition."""
         return self.key_of(row)
@@ -401,7 +404,7 @@ cdef class Page:
         return isinstance(other, Page) and self.encode() == other.encode()
 
     def __repr__(self) -> str:
-        return f"Page({self.partitions!r}, more={self.more})"
+        return f"Page({self.parts!r}, more={self.more})"
 
 
 cdef int encode_partition(Writer out, PartitionRows partition) except -1:

@@ -163,12 +163,19 @@ class Store:
 
     async def load_cached(self, fetch: Fetch) -> list[Parsed]:
         """Bring frames from the cache, or from the disk into it."""
-        found = self.cache.find(fetch)
-        if found is not None:
+        found: list[Parsed] = []
+        for place in fetch.places:
+            block = self.cache.find_one(fetch.table, place.offset)
+            if block is None:
+                break
+            found.append(block)
+        if len(found) == len(fetch.places):
             return found
-        parsed = await self.load_uncached(fetch)
-        self.cache.put(fetch, parsed)
-        return parsed
+        # What a page's scan read ahead of its end, the next one begins with.
+        rest = Fetch(fetch.table, fetch.kind, fetch.places[len(found) :]) if found else fetch
+        parsed = await self.load_uncached(rest)
+        self.cache.put(rest, parsed)
+        return found + parsed
 
     def load_uncached(self, fetch: Fetch) -> Awaitable[list[Parsed]]:
         """Bring frames from the disk."""

@@ -151,7 +151,7 @@ def test_pages_of_packed_rows_are_those_of_the_simple_store(
 def test_packed_rows_are_all_given_whatever_fits_a_turn(
     packed: StoredHarness, simple_plain: Harness, turn: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "PACK_TURN_ROWS", turn)
+    monkeypatch.setattr(reading, "PLAIN_TURN_ROWS", turn)
     monkeypatch.setattr(reading, "TURN_ROWS", turn)
     for query in PACKED_QUERIES:
         whole = rows_of(simple_plain.run(query))

@@ -19,10 +19,14 @@ from storage.memory_disk import MemoryDisk
 from storage.mutation import Mutation, MutationBuilder
 from storage.row import RowBuilder
 from storage.slice import Page, Slice
+from storage.sstable.fetch import Fetch
+from storage.sstable.reader import Parsed
+from storage.store import Store
 from tests.sim.disk import Faults, SimulatedDisk
 from tests.storage.sstable.support import TABLE_ID, key_of, layout
 
 OTHER_ID = b"o" * 16
+MERE_ROWS = {"has_clustering": False, "has_static": False}
 SMALL = EngineConfig(
     memtable_bytes=64 * 1024,
     block_cache_bytes=1 << 14,
@@ -568,6 +572,35 @@ def test_a_slice_of_a_wide_partition_reads_little() -> None:
             page = await read(engine, wanted)
             assert len(page.partitions[0].rows) == 3
         assert len([call for call in disk.trace if call[0] == "read"]) <= 4
+        await engine.stop()
+
+    run(test())
+
+
+def test_a_scan_in_pages_reads_no_block_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_from: list[int] = []
+    load = Store.load_uncached
+
+    def counted(store: Store, fetch: Fetch) -> Awaitable[list[Parsed]]:
+        read_from.extend(place.offset for place in fetch.places)
+        return load(store, fetch)
+
+    async def test() -> None:
+        config = EngineConfig(block_cache_bytes=1 << 19)
+        engine = await opened(MemoryDisk(), config, chunk_bytes=1024, **MERE_ROWS)
+        for number in range(5_000):
+            assert engine.apply(put(number, b"", 1, Random(number).randbytes(100))) is None
+        await engine.flush()
+        monkeypatch.setattr(Store, "load_uncached", counted)
+        wanted, rows = Slice(TABLE_ID, row_limit=150), 0
+        while True:
+            page = await read(engine, wanted)
+            rows += sum(len(partition.rows) for partition in page.partitions)
+            if not page.more:
+                break
+            wanted = wanted.after(page)
+        assert rows == 5_000
+        assert len(read_from) == len(set(read_from)) > 500
         await engine.stop()
 
     run(test())
