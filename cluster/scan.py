@@ -16,13 +16,16 @@ from math import isqrt
 from typing import Final
 
 from cluster.replica import abandon
-from storage.slice import Page, PartitionRows, Slice
+from storage.slice import Pack, Page, PartitionRows, Slice
 
 Fetch = Callable[[Slice], Page | Awaitable[Page]]
 """Asks one shard; what it gives has been started already."""
 
 PAGE_BYTES_DEFAULT: Final = 4 * 1024 * 1024
 """Of a page whose slice names no limit."""
+
+PACK_BYTES: Final = 256 * 1024
+"""A pack of the merged page takes nothing more at so many bytes."""
 
 EMPTY_PAGES_MAX: Final = 4
 """From one shard for one merged page."""
@@ -52,6 +55,7 @@ class _Cursor:
         "_empty_pages",
         "_fetch",
         "_page",
+        "_row",
         "_rows_given",
         "_sources",
         "_wanted",
@@ -64,6 +68,7 @@ class _Cursor:
         self._sources = sources
         self._page = Page([], True, wanted.resume_key, wanted.resume_clustering)
         self._at = 0
+        self._row = 0
         self._rows_given = wanted.resume_rows
         self.answer: Page | Awaitable[Page] | None = None
         self._empty_pages = 0
@@ -71,12 +76,15 @@ class _Cursor:
     @property
     def key(self) -> bytes:
         """The key of the next partition, or of the place where we know nothing more."""
-        return self._page.partitions[self._at].key if self.has_rows else self._page.last_key
+        if not self.has_rows:
+            return self._page.last_key
+        part = self._page.parts[self._at]
+        return part.key(self._row) if isinstance(part, Pack) else part.key
 
     @property
     def has_rows(self) -> bool:
         """Whether a partition is at hand."""
-        return self._at < len(self._page.partitions)
+        return self._at < len(self._page.parts)
 
     @property
     def may_have_more(self) -> bool:
@@ -90,9 +98,34 @@ class _Cursor:
 
     def next_partition(self) -> PartitionRows:
         """Take the partition at hand."""
-        partition: PartitionRows = self._page.partitions[self._at]
-        self._at += 1
+        part = self._page.parts[self._at]
+        if not isinstance(part, Pack):
+            self._at += 1
+            return part
+        partition = part.partition(self._row)
+        self._step(part, len(partition.rows))
         return partition
+
+    def take_packed(self, into: Pack, end: bytes, rows_max: int, bytes_max: int) -> int:
+        """Move what is packed and complete to another pack; gives how many rows, see `Pack.take`.
+
+        The partition in which the shard's page ends is not complete.
+        """
+        part = self._page.parts[self._at]
+        if not isinstance(part, Pack):
+            return 0
+        last_key, last_clustering = self.position
+        if self._page.more and last_clustering:
+            end = min(end, last_key) if end else last_key
+        taken = into.take(part, self._row, end, rows_max, bytes_max)
+        self._step(part, taken)
+        return taken
+
+    def _step(self, pack: Pack, rows: int) -> None:
+        self._row += rows
+        if self._row == len(pack):
+            self._at += 1
+            self._row = 0
 
     def ends_partition(self, key: bytes) -> bool:
         """Say whether the partition that was taken last is complete."""
@@ -134,7 +167,7 @@ class _Cursor:
         assert not page.more or page.last_key, (
             "a page that does not end the range says where it ends"
         )
-        if not page.partitions:
+        if not page.parts:
             self._empty_pages += 1
         last_rows = 0
         if page.more and page.last_clustering:
@@ -143,6 +176,7 @@ class _Cursor:
         self._rows_given = last_rows
         self._page = page
         self._at = 0
+        self._row = 0
 
 
 class _Merge:
@@ -154,7 +188,7 @@ class _Merge:
         self._bytes_left = wanted.byte_limit
         self._cursors = cursors
         self._heap = [(c.key, i) for i, c in enumerate(cursors) if c.may_have_more]
-        self._partitions: list[PartitionRows] = []
+        self._parts: list[PartitionRows | Pack] = []
 
     async def run(self) -> Page:
         """Take partitions in key order until a limit or the end."""
@@ -164,12 +198,15 @@ class _Merge:
             cursor = self._cursors[index]
             if not cursor.has_rows:
                 return self._page(True, *cursor.position)
-            partition = cursor.next_partition()
-            if self._has_row_limit and len(partition.rows) > self._rows_left:
-                return self._cut(partition)
-            self._take(partition)
+            key = self._take_packed(cursor)
+            if not key:
+                partition = cursor.next_partition()
+                if self._has_row_limit and len(partition.rows) > self._rows_left:
+                    return self._cut(partition)
+                self._take(partition)
+                key = partition.key
             if self._is_full:
-                return self._end_after(partition, cursor)
+                return self._end_after(key, cursor)
             await cursor.fill(self._rows_left if self._has_row_limit else 0)
             if cursor.may_have_more:
                 heappush(self._heap, (cursor.key, index))
@@ -179,16 +216,36 @@ class _Merge:
     def _is_full(self) -> bool:
         return self._bytes_left <= 0 or (self._has_row_limit and self._rows_left <= 0)
 
+    def _take_packed(self, cursor: _Cursor) -> bytes:
+        """Take all that is packed and lies before what other shards have; gives the last key, b""
+        if there was nothing.
+        """
+        last = self._parts[-1] if self._parts else None
+        if isinstance(last, PartitionRows) and last.key == cursor.key:
+            return b""
+        pack = last if isinstance(last, Pack) and last.size < PACK_BYTES else Pack()
+        before = pack.size
+        end = self._heap[0][0] if self._heap else b""
+        rows_max = self._rows_left if self._has_row_limit else 0
+        rows = cursor.take_packed(pack, end, rows_max, self._bytes_left)
+        if not rows:
+            return b""
+        if pack is not last:
+            self._parts.append(pack)
+        self._rows_left -= rows
+        self._bytes_left -= pack.size - before
+        return pack.key(len(pack) - 1)
+
     def _take(self, partition: PartitionRows) -> None:
         self._bytes_left -= size_of(partition)
-        last = self._partitions[-1] if self._partitions else None
-        if last is not None and last.key == partition.key:
+        last = self._parts[-1] if self._parts else None
+        if isinstance(last, PartitionRows) and last.key == partition.key:
             self._rows_left -= len(partition.rows)
             last.clusterings.extend(partition.clusterings)
             last.rows.extend(partition.rows)
             return
         self._rows_left -= max(1, len(partition.rows))
-        self._partitions.append(partition)
+        self._parts.append(partition)
 
     def _cut(self, partition: PartitionRows) -> Page:
         """End the page inside a partition."""
@@ -204,15 +261,15 @@ class _Merge:
         self._take(start)
         return self._page(True, partition.key, partition.clusterings[kept - 1])
 
-    def _end_after(self, partition: PartitionRows, cursor: _Cursor) -> Page:
+    def _end_after(self, key: bytes, cursor: _Cursor) -> Page:
         """End the page with a partition, or with what its shard gave of it so far."""
-        if not cursor.ends_partition(partition.key):
+        if not cursor.ends_partition(key):
             return self._page(True, *cursor.position)
         more = bool(self._heap) or cursor.may_have_more
-        return self._page(more, partition.key, b"")
+        return self._page(more, key, b"")
 
     def _page(self, more: bool, last_key: bytes = b"", last_clustering: bytes = b"") -> Page:
-        return Page(self._partitions, more, last_key, last_clustering)
+        return Page(self._parts, more, last_key, last_clustering)
 
 
 def size_of(partition: PartitionRows) -> int:

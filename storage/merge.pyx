@@ -14,7 +14,7 @@ from storage.order cimport compare, compare_ends, ends_before, find_end, find_pl
 from storage.row cimport (
     IS_DEAD, IS_PART, ColumnSet, life_of, live_row, merge_pair, pick_live, purge_row, shadow_row,
 )
-from storage.slice cimport Pack, Page, PartitionRows, Slice, make_page
+from storage.slice cimport PACK_BYTES, Pack, Page, PartitionRows, Slice, make_page
 
 RangeTombstone = tuple[bytes, bytes, int, int]
 Head = tuple[int, int, bytes]
@@ -25,7 +25,6 @@ PAUSED = -3
 
 cdef enum:
     SETS_MAX = 1024             # remembered column sets
-    PACK_BYTES = 1 << 18        # a pack takes no other partition at so many bytes
     NEEDS_NOTHING = -1
     IS_DONE = -1
     IS_FULL = -2

@@ -7,6 +7,7 @@ from storage.buffer cimport Writer
 
 cdef enum:
     PACKED_ROWS_MAX = 127       # of one partition in a pack: their number has one byte
+    PACK_BYTES = 1 << 18        # a pack takes no other partition at so many bytes
 
 
 @cython.final
@@ -59,9 +60,11 @@ cdef class Pack:
         self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
     ) except -1
     cdef Py_ssize_t close(self) except -1
+    cdef int add(self, const uint8_t* partition, Py_ssize_t size) except -1
+    cdef int note(self, Py_ssize_t clustering) except -1
     cdef bytes key_of(self, Py_ssize_t row)
     cdef bytes clustering_of(self, Py_ssize_t row)
-    cdef list unpack(self)
+    cdef list unpack(self, Py_ssize_t first, Py_ssize_t end)
 
 
 cdef inline const uint8_t* get_packed(const uint8_t* at, Py_ssize_t* size) noexcept:
@@ -79,6 +82,7 @@ cdef inline const uint8_t* get_packed(const uint8_t* at, Py_ssize_t* size) noexc
 @cython.final
 cdef class Page:
     cdef readonly list parts            # of PartitionRows and Packs, in the order of keys
+    cdef bint is_unpacked               # whether the parts are known to be no packs
     cdef readonly bint more             # whether rows may follow after the position
     cdef readonly bytes last_key
     cdef readonly bytes last_clustering

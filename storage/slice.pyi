@@ -73,9 +73,20 @@ class Pack:
     """
 
     partitions: int
+    def __init__(self) -> None: ...
     def __len__(self) -> int: ...
+    def take(self, other: Pack, first: int, end: bytes, rows_max: int, bytes_max: int) -> int:
+        """Adds whole partitions of another pack from its row `first` on, with keys below `end` (b""
+        is no end), at most `rows_max` rows (0 is all), until they have `bytes_max` bytes; gives how
+        many rows.
+        """
     def key(self, row: int) -> bytes:
         """The key of a row's partition."""
+    @property
+    def size(self) -> int:
+        """The bytes of all partitions."""
+    def partition(self, row: int) -> PartitionRows:
+        """The partition whose first row this is, as an object."""
     def clustering(self, row: int) -> bytes:
         """The clustering of a row."""
     def rows_before(self, row: int) -> int:
@@ -94,7 +105,7 @@ class Page:
         """All partitions as objects; from then on there are no packs."""
     def __init__(
         self,
-        partitions: list[PartitionRows],
+        partitions: list[PartitionRows] | list[PartitionRows | Pack],
         more: bool = False,
         last_key: bytes = b"",
         last_clustering: bytes = b"",

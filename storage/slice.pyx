@@ -8,6 +8,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.stdint cimport uint8_t, uint32_t
 
 from storage.buffer cimport Reader, Writer
+from storage.order cimport compare
 
 from storage.errors import CorruptData
 
@@ -234,6 +235,19 @@ cdef class Pack:
         """The key of a row's partition."""
         return self.key_of(row)
 
+    @property
+    def size(self) -> int:
+        """The bytes of all partitions."""
+        return self.out.size
+
+    def partition(self, Py_ssize_t row) -> PartitionRows:
+        """The partition whose first row this is, as an object."""
+        cdef Py_ssize_t end = row + 1
+        assert 0 <= row < self.count, "it is a row of the pack"
+        while end < self.count and self.places[end].key == self.places[row].key:
+            end += 1
+        return self.unpack(row, end)[0]
+
     def clustering(self, Py_ssize_t row) -> bytes:
         """The clustering of a row."""
         return self.clustering_of(row)
@@ -260,17 +274,7 @@ cdef class Pack:
         self, const uint8_t* clustering, Py_ssize_t size, const uint8_t* row, Py_ssize_t row_size
     ) except -1:
         """Adds a row to the partition at work."""
-        cdef void* moved
-        assert self.count - self.first < PACKED_ROWS_MAX, "the number of rows has one byte"
-        if self.count == self.room:
-            self.room = max(2 * self.room, PLACES_FIRST)
-            moved = PyMem_Realloc(self.places, self.room * sizeof(PackedRow))
-            if moved is NULL:
-                raise MemoryError()
-            self.places = <PackedRow*>moved
-        self.places[self.count].key = <uint32_t>self.opened_at
-        self.places[self.count].clustering = <uint32_t>self.out.size
-        self.count += 1
+        self.note(self.out.size)
         self.out.put_sized(clustering, size)
         self.out.put_sized(row, row_size)
         return 0
@@ -287,6 +291,63 @@ cdef class Pack:
         self.partitions += 1
         return rows
 
+    cdef int add(self, const uint8_t* partition, Py_ssize_t size) except -1:
+        """Adds a partition as it is; the caller knows that it is well formed."""
+        cdef Py_ssize_t key_size, skipped, rows
+        cdef const uint8_t* key = get_packed(partition, &key_size)
+        cdef const uint8_t* at = key + key_size + 3
+        rows = (at - 1)[0]
+        self.opened_at = self.out.size
+        self.first = self.count
+        for _ in range(rows):
+            self.note(self.opened_at + (at - partition))
+            at = get_packed(at, &skipped) + skipped
+            at = get_packed(at, &skipped) + skipped
+        assert at - partition == size, "a partition ends with its rows"
+        self.out.put_raw(partition, size)
+        self.partitions += 1
+        return 0
+
+    cdef int note(self, Py_ssize_t clustering) except -1:
+        """Remembers the place of one more row of the partition at work."""
+        cdef void* moved
+        assert self.count - self.first < PACKED_ROWS_MAX, "the number of rows has one byte"
+        if self.count == self.room:
+            self.room = max(2 * self.room, PLACES_FIRST)
+            moved = PyMem_Realloc(self.places, self.room * sizeof(PackedRow))
+            if moved is NULL:
+                raise MemoryError()
+            self.places = <PackedRow*>moved
+        self.places[self.count].key = <uint32_t>self.opened_at
+        self.places[self.count].clustering = <uint32_t>clustering
+        self.count += 1
+        return 0
+
+    def take(
+        self, Pack other not None, Py_ssize_t first, bytes end not None, Py_ssize_t rows_max,
+        Py_ssize_t bytes_max,
+    ) -> int:
+        """Adds whole partitions of another pack from its row `first` on, with keys below `end` (b""
+        is no end), at most `rows_max` rows (0 is all), until they have `bytes_max` bytes; gives how
+        many rows.
+        """
+        cdef Py_ssize_t row = first, after, start, stop = 0
+        cdef Py_ssize_t before = self.out.size
+        assert 0 <= first <= other.count, "it is a row of the pack, or its end"
+        while row < other.count and self.out.size - before < bytes_max:
+            after = row + 1
+            while after < other.count and other.places[after].key == other.places[row].key:
+                after += 1
+            if rows_max and after - first > rows_max:
+                break
+            if len(end) and compare(other.key_of(row), end) >= 0:
+                break
+            start = other.places[row].key
+            stop = other.places[after].key if after < other.count else other.out.size
+            self.add(other.out.data + start, stop - start)
+            row = after
+        return row - first
+
     cdef bytes key_of(self, Py_ssize_t row):
         cdef Py_ssize_t size
         cdef const uint8_t* key
@@ -301,13 +362,13 @@ cdef class Pack:
         clustering = get_packed(self.out.data + self.places[row].clustering, &size)
         return (<const char*>clustering)[:size]
 
-    cdef list unpack(self):
-        """The partitions as objects."""
+    cdef list unpack(self, Py_ssize_t first, Py_ssize_t end):
+        """The partitions of rows [first, end) as objects."""
         cdef list partitions = []
         cdef PartitionRows partition = None
         cdef Py_ssize_t row, size, at_key = -1
         cdef const uint8_t* found
-        for row in range(self.count):
+        for row in range(first, end):
             if <Py_ssize_t>self.places[row].key != at_key:
                 at_key = self.places[row].key
                 partition = make_partition(self.key_of(row), b"", [], [])
@@ -338,19 +399,18 @@ cdef class Page:
         return self.unpacked()
 
     cdef list unpacked(self):
-        cdef list partitions = []
+        cdef list partitions
         cdef object part
-        for part in self.parts:
-            if type(part) is Pack:
-                break
-        else:
+        if self.is_unpacked:
             return self.parts
+        partitions = []
         for part in self.parts:
             if type(part) is Pack:
-                partitions += (<Pack>part).unpack()
+                partitions += (<Pack>part).unpack(0, (<Pack>part).count)
             else:
                 partitions.append(part)
         self.parts = partitions
+        self.is_unpacked = True
         return partitions
 
     def rows_at_position(self) -> int:
@@ -396,9 +456,9 @@ cdef class Page:
         more = source.u8() & FLAG_MORE != 0
         last_key, last_clustering = source.sized(), source.sized()
         last_rows = decode_limit(source)
-        partitions = [decode_partition(source) for _ in range(source.length())]
+        parts = decode_parts(source, source.length())
         source.finish()
-        return Page(partitions, more, last_key, last_clustering, last_rows)
+        return Page(parts, more, last_key, last_clustering, last_rows)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Page) and self.encode() == other.encode()
@@ -423,6 +483,41 @@ cdef int encode_partition(Writer out, PartitionRows partition) except -1:
         out.put_bytes(partition.clusterings[i])
         out.put_bytes(partition.rows[i])
     return 0
+
+
+cdef list decode_parts(Reader source, Py_ssize_t partitions):
+    """Partitions which `encode` wrote, those which may be packed as packs."""
+    cdef list parts = []
+    cdef Pack pack = None
+    cdef const uint8_t* start
+    cdef Py_ssize_t size
+    for _ in range(partitions):
+        start = source.at
+        if not skip_plain(source):
+            source.at = start
+            pack = None
+            parts.append(decode_partition(source))
+            continue
+        size = source.at - start
+        if pack is None or pack.out.size >= PACK_BYTES:
+            pack = Pack.__new__(Pack)
+            parts.append(pack)
+        pack.add(start, size)
+    return parts
+
+
+cdef bint skip_plain(Reader source) except -1:
+    """Goes on behind a partition; False if it has anything but a few rows."""
+    cdef Py_ssize_t rows
+    source.raw(source.length())
+    if source.u8() or source.length():
+        return False
+    rows = source.length()
+    if not 0 < rows <= PACKED_ROWS_MAX:
+        return False
+    for _ in range(2 * rows):
+        source.raw(source.length())
+    return True
 
 
 cdef PartitionRows decode_partition(Reader source):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cluster.consistency import Consistency
 from cluster.errors import ReadFailure, Unavailable
-from cluster.scan import EMPTY_PAGES_MAX, merged_page
+from cluster.scan import EMPTY_PAGES_MAX, merged_page, size_of
 from cluster.token import decorate
 from storage.slice import Page, PartitionRows, Slice
 from tests.model.engine import ModelEngine
@@ -39,7 +39,9 @@ def following(wanted: Slice, page: Page) -> Slice:
 
 
 @settings(max_examples=60, deadline=None)
-@example(3, [1, 2], 0, 0, 40, False, 0)
+@example(3, [1, 2], 0, 0, 40, False, 0, False)
+@example(3, [1, 2], 0, 0, 40, False, 0, True)
+@example(2, [3] * 14, 0, 0, 200, False, 0, True)
 @given(
     shards=st.integers(1, 4),
     partitions=st.lists(st.integers(1, 9), max_size=14),
@@ -48,6 +50,7 @@ def following(wanted: Slice, page: Page) -> Slice:
     byte_limit=st.sampled_from([0, 40, 200, 100_000]),
     is_slow=st.booleans(),
     seed=st.integers(0, 1000),
+    is_packed=st.booleans(),
 )
 def test_pages_of_all_shards_are_the_pages_of_one(
     shards: int,
@@ -57,10 +60,13 @@ def test_pages_of_all_shards_are_the_pages_of_one(
     byte_limit: int,
     is_slow: bool,
     seed: int,
+    is_packed: bool,
 ) -> None:
     async def main(loop: SimulatedLoop) -> None:
         node = SimulatedNode(loop, shards)
         oracle = ModelEngine()
+        for engine in node.engines:
+            engine.packs = is_packed
         for number, rows in enumerate(partitions):
             key = decorate(b"key %d" % number)
             for row in range(rows):
@@ -86,6 +92,8 @@ def test_pages_of_all_shards_are_the_pages_of_one(
             page = await read(node, wanted)
             rows = rows_of(page)
             assert not row_limit or len(rows) <= row_limit
+            if byte_limit and shards > 1:
+                assert sum(map(size_of, page.partitions[:-1])) < byte_limit
             assert not found.keys() & rows.keys(), "no row is given twice"
             keys = [p.key for p in page.partitions]
             assert keys == sorted(set(keys)), "a page gives each partition once, in key order"

@@ -25,6 +25,9 @@ class ModelEngine:
     room_delay_s: float = 0.0
     """A write waits as if memory were full, and reads see it only then."""
 
+    packs: bool = False
+    """Pages are packed as far as they may be."""
+
     failure: Exception | None = None
     dropped: set[bytes] = field(default_factory=set)
 
@@ -96,6 +99,10 @@ class ModelEngine:
         return self._read(wanted, wall_s)
 
     def _read(self, wanted: Slice, wall_s: int) -> Page:
+        page = self._page(wanted, wall_s)
+        return Page.decode(page.encode()) if self.packs else page
+
+    def _page(self, wanted: Slice, wall_s: int) -> Page:
         table = self.tables.get(wanted.table_id, {})
         partitions: list[PartitionRows] = []
         rows_left = wanted.row_limit or 1 << 60
