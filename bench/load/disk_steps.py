@@ -219,6 +219,7 @@ def replay(server: Server, scale: Scale) -> Iterator[Figure]:
     make_table(client, "logged")
     server.flush("logged")
     client.close()
+    _restart(server)  # What other steps have logged is none of this.
     baseline = _restart(server)
     client = server.client()
     load(client, "logged", range(scale.small_rows), in_flight=128)
