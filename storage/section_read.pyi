@@ -6,7 +6,6 @@ from storage.row import ColumnSet
 from storage.slice import Page, Slice
 from storage.sstable.fetch import Fetch
 from storage.sstable.lookup import Lookup
-from storage.sstable.reader import Parsed
 from storage.sstable.runs import Bounds
 
 class SectionRead:
@@ -24,9 +23,7 @@ class SectionRead:
         bounds: Bounds,
     ) -> None: ...
     def step(self) -> Fetch | None:
-        """The frame that is missing, to be given to `supply`; None when all lookups are done."""
-    def supply(self, parsed: list[Parsed]) -> None:
-        """What `step` asked for; CorruptData if it is a malformed block."""
+        """The frame that is missing, to be given to its lookup; None when all lookups are done."""
     def whole(self) -> Chunk | None:
         """All that the files have, as a chunk, if that is one partition of mere rows or nothing.
 

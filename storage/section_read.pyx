@@ -47,7 +47,7 @@ cdef class SectionRead:
                 self.runs.append(run)
 
     def step(self):
-        """The frame that is missing, to be given to `supply`; None when all lookups are done."""
+        """The frame that is missing, to be given to its lookup; None when all lookups are done."""
         cdef Lookup lookup
         while self.at < len(self.lookups):
             lookup = <Lookup>self.lookups[self.at]
@@ -56,10 +56,6 @@ cdef class SectionRead:
                 return needed
             self.at += 1
         return None
-
-    def supply(self, list parsed not None) -> None:
-        """What `step` asked for; CorruptData if it is a malformed block."""
-        (<Lookup>self.lookups[self.at]).supply(parsed)
 
     def whole(self):
         """All that the files have, as a chunk, if that is one partition of mere rows or nothing.
