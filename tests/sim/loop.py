@@ -7,6 +7,7 @@ import hashlib
 import warnings
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context, copy_context
 from random import Random
 from typing import Any, TypeVar
@@ -152,6 +153,11 @@ def _cancel_all(loop: SimulatedLoop) -> None:
             task.cancel()
         # One that is cancelled while it waits for another may go on: it is asked again.
         loop.run_until_complete(asyncio.wait(leftover, timeout=BURIAL_ROUND_S))
+        for task in leftover:
+            # Where it was cancelled holds what it was given, until somebody has looked.
+            with suppress(asyncio.CancelledError):
+                if task.cancelled():
+                    task.result()
 
 
 def _guarded(callback: Callable[..., Any], context: Context | None) -> Callable[..., Any]:
