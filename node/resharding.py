@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from cluster.schema_log import SchemaLog
@@ -27,8 +28,9 @@ from node.ownership import owned_keys_until
 from node.schema_service import SchemaFollower
 from node.shard import INTERNAL_LAYOUTS, engine_config
 from node.statement_memory import StatementMemory
+from storage import hot_keys
 from storage.engine import Engine
-from storage.errors import DiskError, FileMissing
+from storage.errors import CorruptData, DiskError, FileMissing
 from storage.points import NO_POINTS, Points
 from storage.split import Split
 from storage.values import replace
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from node.config import Config
     from node.identity import Identity
     from storage.disk import Disk
+    from storage.hot_keys import HotKey
     from storage.layout import Layout
 
 STAGING: Final = "resharding"
@@ -120,6 +123,7 @@ class _Resharding:
         await self._split(layouts)
         await self._write_clocks()
         await self._copy_statements()
+        await self._divide_hot_keys()
         for directory in self._new:
             await self._disk.sync_directory(directory)
         await self._disk.sync_directory(f"{self._directory}/{STAGING}")
@@ -219,6 +223,27 @@ class _Resharding:
             for statement in statements.values():
                 memory.remember(statement)
             await memory.close()
+
+    async def _divide_hot_keys(self) -> None:
+        """What was hot in any old shard is hot in the new one that owns it, the hottest first.
+
+        The files are hints: one that cannot be read is left out.
+        """
+        disk = self._disk
+        found: list[list[HotKey]] = []
+        for directory in self._old:
+            try:
+                found.append(await hot_keys.read(disk, directory))
+            except (CorruptData, DiskError) as problem:
+                _log.warning("what was hot in %s starts cold: %s", directory, problem)
+        parts: list[list[HotKey]] = [[] for _ in self._new]
+        for of_one_rank in zip_longest(*found):
+            for hot in of_one_rank:
+                if hot is not None:
+                    parts[shard_of(key_token(hot.key), len(parts))].append(hot)
+        for directory, entries in zip(self._new, parts, strict=True):
+            if entries:
+                await hot_keys.write(disk, directory, await hot_keys.encode(entries))
 
 
 async def _adopt(disk: Disk, directory: str, shards: int) -> None:

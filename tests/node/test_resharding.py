@@ -25,10 +25,12 @@ from node.identity import Identity, load_or_create
 from node.resharding import ReshardingFailed, Surroundings, reshard, tidy
 from node.shard import INTERNAL_LAYOUTS, engine_config
 from node.statement_memory import StatementMemory
+from storage import hot_keys
 from storage.commitlog import CommitLogConfig
 from storage.disk import OpenMode
 from storage.engine import Engine
 from storage.errors import CorruptFile, DiskFull
+from storage.hot_keys import HotKey
 from storage.layout import Layout
 from storage.points import RecordedPoints
 from storage.values import replace
@@ -127,6 +129,14 @@ async def _make_shard(
     for id_ in (b"all", b"shard %d" % shard):
         memory.remember(Remembered(id_, "SELECT", None, b"fingerprint"))
     await memory.close()
+    await hot_keys.write(disk, _place(shard), await hot_keys.encode(_hot(layouts, config, shard)))
+
+
+def _hot(layouts: list[Layout], config: Config, shard: int) -> list[HotKey]:
+    """What a shard's file says was hot: all of its keys in the table of rows without clustering."""
+    table_id = next(layout.table_id for layout in layouts if not layout.has_clustering)
+    mine = [key for key in KEYS if shard_of(key_token(key), config.shards) == shard]
+    return [HotKey(table_id, key, b"", b"") for key in mine]
 
 
 def _place(shard: int) -> str:
@@ -166,6 +176,9 @@ async def _check(node: Node, disk: SimulatedDisk, shards: int) -> None:
         await engine.stop()
         ceiling = await Ceiling.open(disk, _place(shard), BOOT)
         assert ceiling.found_us >= CLOCK_US + STEP_US
+        hot = await hot_keys.read(disk, _place(shard))
+        assert set(hot) == set(_hot(node.layouts, replace(CONFIG, shards=shards), shard))
+        assert len(hot) == len(set(hot))
     for layout, before in zip(node.layouts, node.before, strict=True):
         assert await _joined(disk, layout, shards) == before
 
@@ -234,6 +247,61 @@ def test_every_new_shard_remembers_the_statements_of_all_old_ones() -> None:
             ids = {statement.id for statement in memory.statements()}
             assert ids == {b"all", b"shard 0", b"shard 1"}
             await memory.close()
+
+    asyncio.run(test())
+
+
+def test_what_was_hot_is_cached_again_by_the_shards_that_own_it_now() -> None:
+    async def test() -> None:
+        node = await _make_node(Random(1), 2)
+        disk = node.copy()
+        await _start(disk, 3)
+        cached = 0
+        for shard in range(3):
+            engine = Engine(disk, _place(shard), shard, _engine_config(CONFIG))
+            await engine.open(node.layouts)
+            for job in engine.background(1):
+                await job
+            cached += sum(table.row_cache_partitions for table in engine.statistics().tables)
+            await engine.stop()
+        plain = next(layout for layout in node.layouts if not layout.has_clustering)
+        held = node.before[node.layouts.index(plain)]
+        assert 0 < len(held) <= cached
+
+    asyncio.run(test())
+
+
+def test_the_hottest_of_all_old_shards_come_first() -> None:
+    async def test() -> None:
+        disk = (await _make_node(Random(1), 3)).copy()
+        ranked = [[HotKey(b"t" * 16, key, b"", b"") for key in KEYS[n::3]] for n in range(3)]
+        for shard, entries in enumerate(ranked):
+            # One has less to say than the others.
+            data = await hot_keys.encode(entries[: len(entries) - 5 * shard])
+            await hot_keys.write(disk, _place(shard), data)
+        await _start(disk, 1)
+        found = [hot.key for hot in await hot_keys.read(disk, _place(0))]
+        ranks = [KEYS.index(key) // 3 for key in found]
+        assert len(found) == len(KEYS) - 15 and ranks == sorted(ranks)
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_of_hot_keys_that_is_damaged_or_missing_stops_nothing(is_there: bool) -> None:
+    async def test() -> None:
+        node = await _make_node(Random(1), 2)
+        disk = node.copy()
+        path = f"{_place(0)}/{hot_keys.NAME}"
+        await disk.remove(path)
+        if is_there:
+            file = await disk.open(path, OpenMode.CREATE)
+            await file.write(0, b"damage")
+            await file.sync()
+            await file.close()
+        await _start(disk, 3)
+        found = {hot for shard in range(3) for hot in await hot_keys.read(disk, _place(shard))}
+        assert found == set(_hot(node.layouts, replace(CONFIG, shards=2), 1))
 
     asyncio.run(test())
 
