@@ -16,6 +16,7 @@ from cql.system.facts import (
     CompactionFacts,
     SizeEstimate,
     SnapshotFacts,
+    TableFacts,
     TaskFacts,
 )
 
@@ -30,6 +31,7 @@ SIZES: Final = "sizes"
 COMPACTIONS: Final = "compactions"
 TASKS: Final = "tasks"
 CACHES: Final = "caches"
+TABLES: Final = "tables"
 
 TOKEN_MIN: Final = -(1 << 63)
 _TOKENS: Final = 1 << 64
@@ -57,11 +59,14 @@ class NodeWideFacts:
         facts.provide(COMPACTIONS, lambda: _compaction_facts(engine, shard))
         facts.provide(TASKS, lambda: _task_facts(engine, shard))
         facts.provide(CACHES, lambda: _cache_facts(engine))
+        facts.provide(TABLES, lambda: _table_facts(engine))
 
     def refreshes(self) -> Mapping[tuple[str, str], Callable[[], Awaitable[None]]]:
         """(keyspace, table) -> what to await before its rows are read."""
         return {
             ("system_views", "caches"): partial(self._refresh, CACHES),
+            ("system_views", "table_caches"): partial(self._refresh, TABLES),
+            ("system_views", "disk_usage"): partial(self._refresh, TABLES),
             ("system_views", "clients"): partial(self._refresh, CLIENTS),
             ("system", "size_estimates"): partial(self._refresh, SIZES),
             ("system", "table_estimates"): partial(self._refresh, SIZES),
@@ -129,10 +134,21 @@ class NodeWideFacts:
 
     def caches(self) -> Iterable[CacheFacts]:
         """The caches, each as the sum of the shards' parts."""
+        return [CacheFacts(name, *numbers) for name, *numbers in self._sums(CACHES)]
+
+    def tables(self) -> Iterable[TableFacts]:
+        """The tables, each as the sum of the shards' parts."""
+        for full_name, *numbers in self._sums(TABLES):
+            keyspace, _, table = full_name.partition(".")
+            yield TableFacts(keyspace, table, *numbers)
+
+    def _sums(self, kind: str) -> Iterable[Fact]:
+        """Of facts that are a name and numbers, one for each name."""
         sums: dict[str, list[int]] = {}
-        for name, *numbers in self._latest.get(CACHES, ()):
-            sums[name] = [a + b for a, b in zip(sums.get(name, [0] * 5), numbers, strict=True)]
-        return [CacheFacts(name, *numbers) for name, numbers in sums.items()]
+        for name, *numbers in self._latest.get(kind, ()):
+            before = sums.get(name, [0] * len(numbers))
+            sums[name] = [a + b for a, b in zip(before, numbers, strict=True)]
+        return [[name, *numbers] for name, numbers in sums.items()]
 
     def tasks(self) -> Iterable[TaskFacts]:
         """The compactions that all shards run."""
@@ -184,6 +200,13 @@ def _cache_facts(engine: Engine) -> Iterable[Fact]:
     for cache in engine.caches():
         sizes = (cache.bytes_max, cache.used_bytes, cache.entries)
         yield [cache.name, *sizes, cache.hits, cache.requests]
+
+
+def _table_facts(engine: Engine) -> Iterable[Fact]:
+    for table in engine.statistics().tables:
+        requests = table.row_cache_hits + table.row_cache_misses
+        cached = (table.row_cache_partitions, table.row_cache_hits, requests)
+        yield [table.name, table.file_bytes, *cached]
 
 
 def _compaction_facts(engine: Engine, shard: int) -> Iterable[Fact]:

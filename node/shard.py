@@ -440,6 +440,7 @@ class Shard:
             prepared_statements=self._remembered,
             snapshots=node_facts.snapshots,
             caches=node_facts.caches,
+            tables=node_facts.tables,
         )
 
     def _announce(self, change: SchemaChange) -> None:

@@ -30,7 +30,10 @@ cdef class BlockCache:
     cdef readonly Py_ssize_t used_bytes
     cdef public Py_ssize_t hits
     cdef public Py_ssize_t misses
-    cdef Py_ssize_t index_bytes     # the part of the used bytes that index blocks have
+    cdef readonly Py_ssize_t index_hits     # the part of the hits that index blocks have
+    cdef readonly Py_ssize_t index_misses   # index blocks that were missed and read
+    cdef readonly Py_ssize_t index_bytes    # the part of the used bytes that index blocks have
+    cdef readonly Py_ssize_t index_count    # the part of all blocks that index blocks are
     cdef Py_ssize_t count           # blocks of both kinds
     cdef dict tables                # table to the dict of its blocks, by offset; none is empty
     cdef Link data                  # a ring through all data blocks: oldest is next to youngest

@@ -21,6 +21,10 @@ class BlockCache:
     used_bytes: int
     hits: int
     misses: int
+    index_hits: int
+    index_misses: int
+    index_bytes: int
+    index_count: int
     def __init__(self, bytes_max: int) -> None: ...
     def __len__(self) -> int: ...
     def find(self, fetch: Fetch) -> list[Parsed] | None:

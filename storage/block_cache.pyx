@@ -78,6 +78,7 @@ cdef class BlockCache:
             self.misses += 1
         else:
             self.hits += 1
+            self.index_hits += not isinstance(block, Block)
         return block
 
     def put(self, Fetch fetch not None, list parsed not None) -> None:
@@ -92,6 +93,9 @@ cdef class BlockCache:
         cdef Py_ssize_t size = block.memory_bytes + OVERHEAD_BYTES
         cdef dict blocks
         cdef Kept kept, before
+        cdef bint is_index = not isinstance(block, Block)
+        # Who puts a block has missed it: only now is known of which kind it was.
+        self.index_misses += is_index
         if size > self.bytes_max // PARTS_MAX:
             return 0
         kept = Kept.__new__(Kept)
@@ -99,7 +103,7 @@ cdef class BlockCache:
         kept.table = table
         kept.offset = offset
         kept.size = size
-        kept.is_index = not isinstance(block, Block)
+        kept.is_index = is_index
         kept.link.kept = <PyObject*>kept
         blocks = <dict>self.tables.get(table)
         if blocks is None:
@@ -111,8 +115,9 @@ cdef class BlockCache:
         insert_youngest(&self.index if kept.is_index else &self.data, &kept.link)
         self.count += 1
         self.used_bytes += size
-        if kept.is_index:
+        if is_index:
             self.index_bytes += size
+            self.index_count += 1
         return self.shrink()
 
     def resize(self, Py_ssize_t bytes_max) -> None:
@@ -143,6 +148,7 @@ cdef class BlockCache:
         assert self.index_bytes == sum(of_index), "those of index blocks too"
         assert self.used_bytes <= self.bytes_max, "the bytes are bounded"
         assert self.count == len(of_data) + len(of_index), "each block is in a ring"
+        assert self.index_count == len(of_index), "index blocks are counted"
         assert self.count == sum(map(len, self.tables.values())), "each table's block is in a ring"
         assert all(self.tables.values()), "a table without blocks is not held"
 
@@ -203,4 +209,5 @@ cdef class BlockCache:
         self.used_bytes -= kept.size
         if kept.is_index:
             self.index_bytes -= kept.size
+            self.index_count -= 1
         return 0

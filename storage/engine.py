@@ -554,15 +554,32 @@ class Engine:
         )
 
     def caches(self) -> tuple[CacheStatistics, ...]:
-        """The caches, by the names that Cassandra has for them: blocks are chunks."""
+        """The caches, by the names that Cassandra has for them.
+
+        Data blocks are its chunks; index blocks, which share their room, are where it keeps keys.
+        """
         blocks, rows = self._cache, self._rows
         tables = [table.rows for table in self._tables.values() if table.rows is not None]
         hits = sum(table.hits for table in tables)
         requests = hits + sum(table.misses for table in tables)
-        looked = blocks.hits + blocks.misses
+        of_index = blocks.index_hits + blocks.index_misses
+        of_data = blocks.hits + blocks.misses - of_index
         return (
             CacheStatistics(
-                "chunks", blocks.bytes_max, blocks.used_bytes, len(blocks), blocks.hits, looked
+                "chunks",
+                blocks.bytes_max,
+                blocks.used_bytes - blocks.index_bytes,
+                len(blocks) - blocks.index_count,
+                blocks.hits - blocks.index_hits,
+                of_data,
+            ),
+            CacheStatistics(
+                "keys",
+                blocks.bytes_max,
+                blocks.index_bytes,
+                blocks.index_count,
+                blocks.index_hits,
+                of_index,
             ),
             CacheStatistics(
                 "rows", rows.bytes_max, rows.used_bytes, rows.stretches, hits, requests

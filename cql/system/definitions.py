@@ -3,7 +3,8 @@
 A table is `name: column; column; ...`, a column `name type`, with `*` after the name of a component
 of the partition key and `^` after a clustering column, each in key order. Driver and tool authors
 read these tables by name: names, types and keys are those of Cassandra 5.0; the tables whose name
-begins with `scylla_`, `computed_columns` and `versions` are those that drivers of ScyllaDB read.
+begins with `scylla_`, `computed_columns` and `versions` are those that drivers of ScyllaDB read;
+`system_views.table_caches` is ours.
 """
 
 from __future__ import annotations
@@ -149,6 +150,8 @@ sstable_tasks: keyspace_name* text; table_name^ text; task_id^ timeuuid; complet
     double; kind text; progress bigint; sstables int; target_directory text; total bigint;
     total_compressed bigint; unit text
 system_properties: name* text; value text
+table_caches: keyspace_name* text; table_name^ text; row_hit_count bigint; row_hit_ratio double;
+    row_partition_count bigint; row_request_count bigint
 thread_pools: name* text; active_tasks int; active_tasks_limit int; blocked_tasks bigint;
     blocked_tasks_all_time bigint; completed_tasks bigint; pending_tasks int
 """,

@@ -133,6 +133,18 @@ class CacheFacts:
 
 
 @value_class
+class TableFacts:
+    """One table on the disk and in the row cache, all shards together."""
+
+    keyspace: str
+    table: str
+    file_bytes: int
+    row_cache_partitions: int
+    row_cache_hits: int
+    row_cache_requests: int
+
+
+@value_class
 class SystemSources:
     """Where the rows of the tables about the node's state come from; by default there are none."""
 
@@ -144,5 +156,6 @@ class SystemSources:
     tasks: Callable[[], Iterable[TaskFacts]] = lambda: ()
     snapshots: Callable[[], Iterable[SnapshotFacts]] = lambda: ()
     caches: Callable[[], Iterable[CacheFacts]] = lambda: ()
+    tables: Callable[[], Iterable[TableFacts]] = lambda: ()
     prepared_statements: Callable[[], Iterable[tuple[bytes, str | None, str]]] = lambda: ()
     """(id, keyspace, text)"""

@@ -18,6 +18,7 @@ from cql.system.facts import (
     SizeEstimate,
     SnapshotFacts,
     SystemSources,
+    TableFacts,
     TaskFacts,
 )
 from cql.system.values import (
@@ -36,6 +37,7 @@ from cql.system.virtual import RowValues
 from cql.types.codec import pack_map
 
 LOCAL_KEY: Final = "local"
+MIB: Final = 1 << 20
 PRIMARY_RANGE: Final = "primary"
 BUILD_MODE: Final = "release"
 
@@ -85,6 +87,8 @@ def from_sources(
             _prepared_row, sources.prepared_statements()
         ),
         ("system_views", "caches"): lambda: map(_cache_row, sources.caches()),
+        ("system_views", "disk_usage"): lambda: map(_disk_row, sources.tables()),
+        ("system_views", "table_caches"): lambda: map(_table_cache_row, sources.tables()),
         ("system_views", "clients"): lambda: map(_client_row, sources.clients()),
         ("system_views", "snapshots"): lambda: map(_snapshot_row, sources.snapshots()),
         ("system_views", "sstable_tasks"): lambda: map(_task_row, sources.tasks()),
@@ -176,12 +180,32 @@ def _cache_row(cache: CacheFacts) -> RowValues:
         bigint(cache.capacity_bytes),
         integer(cache.entries),
         bigint(cache.hits),
-        double(cache.hits / cache.requests if cache.requests else 0.0),
+        double(_ratio(cache.hits, cache.requests)),
         None,
         None,
         bigint(cache.requests),
         bigint(cache.size_bytes),
     )
+
+
+def _table_cache_row(table: TableFacts) -> RowValues:
+    return (
+        text(table.keyspace),
+        text(table.table),
+        bigint(table.row_cache_hits),
+        double(_ratio(table.row_cache_hits, table.row_cache_requests)),
+        bigint(table.row_cache_partitions),
+        bigint(table.row_cache_requests),
+    )
+
+
+def _disk_row(table: TableFacts) -> RowValues:
+    """Whole mebibytes: a table that has anything on the disk has at least one."""
+    return text(table.keyspace), text(table.table), bigint(-(-table.file_bytes // MIB))
+
+
+def _ratio(hits: int, requests: int) -> float:
+    return hits / requests if requests else 0.0
 
 
 def _prepared_row(prepared: tuple[bytes, str | None, str]) -> RowValues:

@@ -205,6 +205,61 @@ def test_the_row_cache_is_emptied(session: Any, tool: Tool, table: str) -> None:
     assert len(list(session.execute("SELECT * FROM t WHERE a = 3 AND b = 'x'"))) == 1
 
 
+def test_hits_are_counted_for_each_table_and_for_index_blocks(
+    session: Any, tool: Tool, table: str
+) -> None:
+    session.execute("CREATE TABLE other (k int PRIMARY KEY)")
+    session.execute("INSERT INTO other (k) VALUES (1)")
+
+    def of(name: str) -> tuple[int, int, int, float]:
+        row = session.execute(
+            "SELECT * FROM system_views.table_caches WHERE keyspace_name = %s AND table_name = %s",
+            (session.keyspace, name),
+        ).one()
+        counts = (row.row_partition_count, row.row_hit_count, row.row_request_count)
+        return (*counts, row.row_hit_ratio)
+
+    def of_index() -> tuple[int, int]:
+        rows = session.execute("SELECT * FROM system_views.caches WHERE name = 'keys'")
+        row = rows.one()
+        assert row.entry_count > 0 and 0 < row.size_bytes <= row.capacity_bytes
+        return row.hit_count, row.request_count
+
+    for a in range(10, 20):
+        session.execute("SELECT * FROM t WHERE a = %s AND b = 'x'", (a,))
+    assert of("t") == (10, 0, 10, 0.0)
+    looked = of_index()
+    for a in [*range(10, 20), 20, 20]:
+        session.execute("SELECT * FROM t WHERE a = %s AND b = 'x'", (a,))
+    assert of("t") == (11, 11, 22, 0.5), "both shards together, and each table by itself"
+    assert of("other") == (0, 0, 0, 0.0), "what has no files needs no cache"
+    hits, requests = of_index()
+    assert hits > looked[0] and requests - looked[1] == hits - looked[0], "indexes stay in memory"
+    session.execute("SELECT * FROM t WHERE a = 10 AND b = 'x' BYPASS CACHE")
+    assert of("t")[2] == 22, "a read that bypasses the cache is no request of it"
+
+
+def test_disk_usage_is_what_the_files_take(session: Any, tool: Tool, table: str) -> None:
+    tool("flush", session.keyspace, "t")
+
+    def mebibytes(name: str) -> int:
+        found: int = (
+            session.execute(
+                "SELECT mebibytes FROM system_views.disk_usage "
+                "WHERE keyspace_name = %s AND table_name = %s",
+                (session.keyspace, name),
+            )
+            .one()
+            .mebibytes
+        )
+        return found
+
+    on_disk = sum(path.stat().st_size for path in tool.files(table))
+    assert mebibytes("t") == -(-on_disk // (1 << 20))
+    session.execute("CREATE TABLE empty (k int PRIMARY KEY)")
+    assert mebibytes("empty") == 0
+
+
 def test_names_that_are_unknown_are_refused(tool: Tool) -> None:
     assert "there is no keyspace or table 'nope'" in tool("compact", "nope", code=1)
     assert "there is no keyspace or table 'nope.t'" in tool("flush", "nope", "t", code=1)

@@ -118,7 +118,7 @@ def test_the_cache_keeps_what_an_ordered_dict_would(
 ) -> None:
     cache, twin = BlockCache(ROOM_BYTES), _Twin(ROOM_BYTES)
     tables = [cast(SSTable, object()) for _ in range(2)]
-    hits = misses = 0
+    hits = misses = index_hits = index_misses = 0
     for step, which, offset, size in steps:
         table = tables[which]
         data, index = Block(bytes(size)), cast(Parsed, _IndexBlock(size))
@@ -126,6 +126,7 @@ def test_the_cache_keeps_what_an_ordered_dict_would(
             found = twin.find(table, offset)
             assert cache.find_one(table, offset) is found
             hits, misses = hits + (found is not None), misses + (found is None)
+            index_hits += isinstance(found, _IndexBlock)
         elif step == "forget":
             while cache.forget(table, 3):
                 cache.check()
@@ -139,13 +140,17 @@ def test_the_cache_keeps_what_an_ordered_dict_would(
             cache.put(fetch, [data, index])
             twin.put(table, offset, data)
             twin.put(table, offset + 1, index)
+            index_misses += 1
         else:
+            index_misses += step == "put index"
             block = data if step == "put data" else index
             cache.put_one(table, offset, block)
             twin.put(table, offset, block)
         cache.check()
         assert cache.used_bytes == twin.bytes_of((Block, _IndexBlock))
         assert (len(cache), cache.hits, cache.misses) == (len(twin.blocks), hits, misses)
+        assert (cache.index_hits, cache.index_misses) == (index_hits, index_misses)
+        assert cache.index_bytes == twin.bytes_of((_IndexBlock,))
     for (owner, offset), block in list(twin.blocks.items()):
         assert cache.find_one(cast(SSTable, owner), offset) is block
 

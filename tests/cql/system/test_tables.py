@@ -31,6 +31,7 @@ from cql.system.facts import (
     PeerFacts,
     SizeEstimate,
     SystemSources,
+    TableFacts,
     TaskFacts,
 )
 from cql.system.tables import SystemTables, system_keyspaces
@@ -239,6 +240,10 @@ def test_sources_fill_the_tables_of_the_nodes_state() -> None:
             tasks=lambda: [TaskFacts(TIME_UUID, "k", "t", 4, 25, 100)],
             prepared_statements=lambda: [(b"id", None, "SELECT")],
             caches=lambda: [CacheFacts("rows", 100, 50, 3, 6, 8)],
+            tables=lambda: [
+                TableFacts("k", "t", (1 << 20) + 1, 5, 3, 4),
+                TableFacts("k", "unread", 0, 0, 0, 0),
+            ],
         )
     )
     node.system.check()
@@ -256,6 +261,11 @@ def test_sources_fill_the_tables_of_the_nodes_state() -> None:
     assert (cache["name"], cache["capacity_bytes"], cache["size_bytes"]) == ("rows", 100, 50)
     assert (cache["entry_count"], cache["hit_count"], cache["request_count"]) == (3, 6, 8)
     assert cache["hit_ratio"] == 0.75
+    read, unread = node.rows("system_views", "table_caches")
+    assert (read["table_name"], unread["table_name"]) == ("t", "unread")
+    assert (read["row_hit_count"], read["row_request_count"], read["row_hit_ratio"]) == (3, 4, 0.75)
+    assert (read["row_partition_count"], unread["row_hit_ratio"]) == (5, 0.0)
+    assert [row["mebibytes"] for row in node.rows("system_views", "disk_usage")].count(2) == 1
 
 
 # ---------------------------------------------------------------- the schema
