@@ -20,16 +20,19 @@ FURTHER_SHARD_BYTES: Final = 24 * MIB
 SHARD_BYTES_MIN: Final = 16 * MIB
 """What a shard needs to hold anything."""
 
-MEMTABLES, ROWS, FILES, READS, REQUESTS, REPLIES, RESULTS, STATEMENTS = (
+MEMTABLES, ROWS, FILES, READS, CALLS, REQUESTS, REPLIES, RESULTS, STATEMENTS = (
     0.33,  # memtables
     0.18,  # the row cache
     0.12,  # cached blocks, filters and summaries of open files
     0.07,  # pages under construction, and what they read ahead
+    0.015,  # what calls of the disk read into and write from
     0.08,  # requests that have not been answered, or not arrived whole, and connections
     0.05,  # replies that the clients have not taken
     0.03,  # results that are gathered from many pages
     0.03,  # prepared statements
 )
+CALLS_BYTES_MAX: Final = 4 * MIB
+"""More than this is never in use at once."""
 PAGES_AT_ONCE: Final = 4
 CONNECTION_BYTES: Final = 4096
 CONNECTIONS_SHARE: Final = 0.5
@@ -44,6 +47,7 @@ class Division:
     rows: int
     files: int
     reads: int
+    calls: int
     requests: int
     replies: int
     results: int
@@ -76,6 +80,7 @@ def divide(memory_bytes: int, shards: int) -> Division:
     usable = max(SHARD_BYTES_MIN, (memory_bytes - base_bytes(shards)) // shards)
     budget = Budget(usable)
     parts = {
+        "calls": min(int(usable * CALLS), CALLS_BYTES_MAX),
         "requests": int(usable * REQUESTS),
         "replies": int(usable * REPLIES),
         "results": int(usable * RESULTS),

@@ -47,7 +47,7 @@ from node.tracing import Tracer
 from node.turn import Turn
 from node.version import VERSION
 from storage.commitlog import CommitLogConfig, SyncMode
-from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk
+from storage.direct_disk import MEMORY_BYTES_DEFAULT, DirectDisk, IoChoice, open_direct_disk
 from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptData, CorruptFile, DiskError
 from storage.memory_disk import MemoryDisk
@@ -123,14 +123,17 @@ class World:
     """Whether the commit log failed in the life before, and `stop_commit` wants reads only."""
 
 
-def open_disk(directory: str, io: str) -> DirectDisk | MemoryDisk:
+def open_disk(
+    directory: str, io: str, memory_bytes: int = MEMORY_BYTES_DEFAULT
+) -> DirectDisk | MemoryDisk:
     """The disk that a data directory's name asks for, used as the setting `io` says.
 
-    The directory must exist, unless it is in memory. Called in the process that uses the disk.
+    The directory must exist, unless it is in memory. Its calls borrow from `memory_bytes`.
+    Called in the process that uses the disk.
     """
     if directory.startswith(MEMORY_SCHEME):
         return MemoryDisk()
-    return open_direct_disk(directory, IoChoice(io))
+    return open_direct_disk(directory, IoChoice(io), memory_bytes)
 
 
 class Shard:

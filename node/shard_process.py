@@ -27,6 +27,7 @@ from node.failure_policy import Verdict, told, verdict_on
 from node.links import Links
 from node.listener import default_gateway
 from node.maintenance_commands import MaintenanceCommands
+from node.memory import divide
 from node.mesh import Mesh
 from node.shard import MEMORY_SCHEME, Shard, World, open_disk
 from node.snapshot_commands import SnapshotCommands
@@ -157,7 +158,11 @@ class _Process:
                 shard_aware_port=seat.listeners.shard_aware_port,
                 generation=int(time.time()),
                 gateway=default_gateway(),
-                disk=open_disk(config.data_directory, config.io),
+                disk=open_disk(
+                    config.data_directory,
+                    config.io,
+                    divide(config.memory_bytes, config.shards).calls,
+                ),
                 clock=self._clock,
                 random=Random(secrets.randbits(256)),
                 siblings=siblings,

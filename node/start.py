@@ -52,7 +52,7 @@ def start_node(config: Config) -> int:
     log.configure(config.log_level, "node")
     for warning in config.warnings:
         _log.warning("%s", warning)
-    raise_descriptor_limit()
+    raise_limits()
     try:
         identity, lock, back_end = asyncio.run(_take_directory(config))
         config, identity = _settle_shards(config, identity)
@@ -83,11 +83,12 @@ def start_node(config: Config) -> int:
             lock.release()
 
 
-def raise_descriptor_limit() -> None:
-    """Connections and files may take all descriptors that the system allows us."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+def raise_limits() -> None:
+    """We may have as many descriptors, and pin as much memory, as the system allows us."""
+    for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_MEMLOCK):
+        soft, hard = resource.getrlimit(limit)
+        if soft != hard:
+            resource.setrlimit(limit, (hard, hard))
 
 
 async def _take_directory(config: Config) -> tuple[Identity, Lock | None, str]:

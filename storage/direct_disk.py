@@ -24,6 +24,7 @@ from typing import Protocol, TypeVar
 from storage.disk import Bytes, OpenMode, Space, Taker
 from storage.errors import DirectoryLocked, DiskError, IoUringRefused, disk_error
 from storage.io_call import Descriptor
+from storage.io_memory import IoMemory
 from storage.io_threads import IoThreads
 from storage.uring import IoUring
 
@@ -31,6 +32,7 @@ PAGE_BYTES = 4096
 THREADS_MAX_DEFAULT = 16
 SLOW_THREADS_MAX_DEFAULT = 3
 CALLS_MAX_DEFAULT = 256
+MEMORY_BYTES_DEFAULT = 1 << 20
 
 _O_DIRECT: int = getattr(os, "O_DIRECT", 0)
 _FLAGS = {
@@ -112,11 +114,12 @@ class DirectDisk:
         slow_threads_max: int = SLOW_THREADS_MAX_DEFAULT,
         calls_max: int = CALLS_MAX_DEFAULT,
         uring: IoUring | None = None,
+        memory: IoMemory | None = None,
     ) -> None:
-        """Make calls through `uring`, or through threads if there is none."""
+        """Make calls through `uring`, or through threads with `memory` if there is none."""
         self._is_direct = is_direct and _O_DIRECT != 0
         self._name = "threads" if uring is None else "io_uring"
-        self._maker: FileCalls = uring or IoThreads(threads_max, slow_threads_max)
+        self._maker: FileCalls = uring or IoThreads(threads_max, slow_threads_max, memory)
         self._calls = _Calls(calls_max)
 
     @property
@@ -415,21 +418,25 @@ class _Calls:
             self.leave()
 
 
-def open_direct_disk(directory: str, choice: IoChoice = IoChoice.AUTO) -> DirectDisk:
+def open_direct_disk(
+    directory: str, choice: IoChoice = IoChoice.AUTO, memory_bytes: int = MEMORY_BYTES_DEFAULT
+) -> DirectDisk:
     """The disk of an existing directory; raises `IoUringRefused` if that is forced and impossible.
 
-    To be called in the process and the thread that will use the disk.
+    Calls borrow from `memory_bytes`. To be called in the process and the thread that will use the
+    disk.
     """
+    memory = IoMemory(memory_bytes)
     if choice is IoChoice.BUFFERED:
-        return DirectDisk(is_direct=False)
+        return DirectDisk(is_direct=False, memory=memory)
     is_direct = supports_direct(directory)
     if choice is IoChoice.THREADS or (choice is IoChoice.AUTO and not is_direct):
-        return DirectDisk(is_direct=is_direct)
+        return DirectDisk(is_direct=is_direct, memory=memory)
     try:
-        uring = IoUring(CALLS_MAX_DEFAULT, SLOW_THREADS_MAX_DEFAULT)
+        uring = IoUring(CALLS_MAX_DEFAULT, SLOW_THREADS_MAX_DEFAULT, memory)
     except OSError as failure:
         if choice is IoChoice.AUTO:
-            return DirectDisk(is_direct=is_direct)
+            return DirectDisk(is_direct=is_direct, memory=memory)
         raise IoUringRefused(failure.errno or errno.EIO, "io_uring", directory) from None
     return DirectDisk(is_direct=is_direct, uring=uring)
 

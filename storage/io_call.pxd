@@ -4,9 +4,11 @@ from cpython.buffer cimport Py_buffer
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t
 
+from storage.io_memory cimport PAGE_BYTES, IoMemory
+
 
 cdef enum:
-    ALIGNMENT = 4096    # of memory, offset and size in direct I/O
+    ALIGNMENT = PAGE_BYTES  # of memory, offset and size in direct I/O
 
 
 cdef enum Operation:
@@ -44,7 +46,9 @@ cdef class Request:
     cdef object future     # told when the call is finished; or what stands for a future
     cdef Descriptor file   # stays open while the call runs
     cdef object names      # keeps the path bytes alive
-    cdef char *owned       # aligned memory of ours, freed with the request
+    cdef IoMemory pool     # where aligned memory is borrowed, if there is room
+    cdef char *owned       # aligned memory, given back with the request
+    cdef int64_t owned_bytes
     cdef Py_buffer view    # of the caller's data, when written from in place
     cdef bint has_view
     cdef int64_t skip      # bytes at the start of a read that nobody asked for
@@ -58,6 +62,9 @@ cdef class Request:
 
 cdef Request new_request(object owner, Operation operation, Descriptor file)
 cdef Request new_read(
-    object owner, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted
+    object owner, IoMemory pool, Descriptor file, int64_t offset, int64_t size, int64_t skip,
+    int64_t wanted
 )
-cdef Request new_write(object owner, Descriptor file, int64_t offset, object data, bint aligned)
+cdef Request new_write(
+    object owner, IoMemory pool, Descriptor file, int64_t offset, object data, bint aligned
+)

@@ -1,17 +1,21 @@
 """One call to the file system: what it needs until it is done, and the future that waits.
 
-The memory a call works on belongs to its request, and so does a reference to the open file; a
-request lives until whoever makes the call is done with it. So a caller may be cancelled, a file may
-be closed and data may be let go while the kernel still reads and writes them.
+The memory a call works on, borrowed from the disk's or from the allocator, belongs to its request,
+and so does a reference to the open file; a request lives until whoever makes the call is done with
+it. So a caller may be cancelled, a file may be closed and data may be let go while the kernel still
+reads and writes them.
 """
 
 import os
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
+
+from storage.io_memory cimport IoMemory
 
 
 cdef extern from "<stdlib.h>" nogil:
@@ -36,20 +40,23 @@ cdef class Descriptor:
             close(self.fd)
 
 
+@cython.no_gc_clear  # The pool is needed to the end.
 cdef class Request:
     """One call on its way: what it works on, and the future that waits for it."""
 
     def __dealloc__(self):
-        free(self.owned)
+        if self.owned != NULL and not self.pool.give(self.owned, self.owned_bytes):
+            free(self.owned)
         if self.has_view:
             PyBuffer_Release(&self.view)
 
     cdef int own(self, int64_t size) except -1:
         """Take aligned memory for the call; raises MemoryError."""
-        cdef void *memory = NULL
-        if posix_memalign(&memory, ALIGNMENT, max(size, 1)) != 0:
+        cdef void *memory = self.pool.take(size)
+        if memory == NULL and posix_memalign(&memory, ALIGNMENT, max(size, 1)) != 0:
             raise MemoryError
         self.owned = <char *>memory
+        self.owned_bytes = size
         self.call.memory = self.owned
         return 0
 
@@ -91,7 +98,8 @@ cdef Request new_request(object owner, Operation operation, Descriptor file):
 
 
 cdef Request new_read(
-    object owner, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted
+    object owner, IoMemory pool, Descriptor file, int64_t offset, int64_t size,
+    int64_t skip, int64_t wanted
 ):
     """Make a read of `size` bytes, of which `wanted` after the first `skip` are asked for.
 
@@ -99,6 +107,7 @@ cdef Request new_read(
     """
     assert skip >= 0 and wanted >= 0 and skip + wanted <= size, "what is wanted is read"
     cdef Request request = new_request(owner, OPERATION_READ, file)
+    request.pool = pool
     request.own(size)
     request.call.size = size
     request.call.offset = offset
@@ -107,7 +116,9 @@ cdef Request new_read(
     return request
 
 
-cdef Request new_write(object owner, Descriptor file, int64_t offset, object data, bint aligned):
+cdef Request new_write(
+    object owner, IoMemory pool, Descriptor file, int64_t offset, object data, bint aligned
+):
     """Make a write of all of `data`, from aligned memory if `aligned`; raises MemoryError.
 
     Raises BufferError or TypeError if `data` has no bytes.
@@ -115,6 +126,7 @@ cdef Request new_write(object owner, Descriptor file, int64_t offset, object dat
     cdef Request request = new_request(owner, OPERATION_WRITE, file)
     PyObject_GetBuffer(data, &request.view, PyBUF_SIMPLE)
     request.has_view = True
+    request.pool = pool
     request.call.memory = <char *>request.view.buf
     request.call.size = request.view.len
     request.call.offset = offset

@@ -1,6 +1,7 @@
 """A few C threads that make blocking file calls, never take the GIL, and wake the loop."""
 
 from storage.io_call cimport Call, Descriptor, Operation, Request
+from storage.io_memory cimport IoMemory
 
 
 cdef extern from "<pthread.h>" nogil:
@@ -38,6 +39,7 @@ cdef struct Shared:
 
 cdef class IoThreads:
     cdef Shared *shared
+    cdef readonly IoMemory memory   # which calls borrow
     cdef object loop       # the event loop that is woken; taken at the first call
     cdef int wake_read_fd
     cdef readonly int in_flight

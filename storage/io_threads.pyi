@@ -3,11 +3,16 @@ from typing import Self
 
 from storage.disk import Taker
 from storage.io_call import Descriptor
+from storage.io_memory import IoMemory
 
 class IoThreads:
+    memory: IoMemory
+
     @property
     def in_flight(self) -> int: ...
-    def __new__(cls, threads_max: int, slow_threads_max: int) -> Self: ...
+    def __new__(
+        cls, threads_max: int, slow_threads_max: int, memory: IoMemory | None = None
+    ) -> Self: ...
     def read(
         self, file: Descriptor, offset: int, size: int, skip: int, wanted: int
     ) -> Future[bytes]: ...

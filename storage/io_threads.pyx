@@ -36,6 +36,7 @@ from storage.io_call cimport (
     new_request,
     new_write,
 )
+from storage.io_memory cimport IoMemory
 
 
 cdef extern from *:
@@ -128,7 +129,7 @@ assert sizeof(long) == 8, "file offsets need 64 bits"
 cdef class IoThreads:
     """The threads and their queues; used by one event loop."""
 
-    def __cinit__(self, int threads_max, int slow_threads_max):
+    def __cinit__(self, int threads_max, int slow_threads_max, IoMemory memory=None):
         assert 0 < threads_max <= LANE_THREADS_MAX, "a lane has a thread, and a bounded number"
         assert 0 < slow_threads_max <= LANE_THREADS_MAX, "a lane has a thread, and a bounded number"
         self.shared = <Shared *>calloc(1, sizeof(Shared))
@@ -141,6 +142,7 @@ cdef class IoThreads:
         self.shared.lanes[LANE_SLOW].threads_max = slow_threads_max
         self.shared.wake_fd = -1
         self.wake_read_fd = -1
+        self.memory = IoMemory(0) if memory is None else memory
 
     def __dealloc__(self):
         if self.shared == NULL:
@@ -156,18 +158,18 @@ cdef class IoThreads:
 
     def read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted):
         """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
-        return self.submit(new_read(self, file, offset, size, skip, wanted), LANE_FAST)
+        return self.submit(new_read(self, self.memory, file, offset, size, skip, wanted), LANE_FAST)
 
     def begin_read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip,
                    int64_t wanted, taker not None):
         """Like `read`, for who is told in the place of a future."""
-        cdef Request request = new_read(self, file, offset, size, skip, wanted)
+        cdef Request request = new_read(self, self.memory, file, offset, size, skip, wanted)
         request.future = taker
         self.submit(request, LANE_FAST)
 
     def write(self, Descriptor file, int64_t offset, data, bint aligned):
         """Write all of `data` at `offset`, from aligned memory if `aligned`."""
-        return self.submit(new_write(self, file, offset, data, aligned), LANE_FAST)
+        return self.submit(new_write(self, self.memory, file, offset, data, aligned), LANE_FAST)
 
     def sync(self, Descriptor file):
         """Make the data of a file durable, and its length."""

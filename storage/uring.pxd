@@ -3,6 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from storage.io_call cimport Descriptor, Request
+from storage.io_memory cimport IoMemory
 from storage.io_threads cimport IoThreads
 
 
@@ -18,6 +19,8 @@ cdef extern from *:
         unsigned sq_mask, cq_mask;
         void *sqes, *cqes, *rings;
         size_t sqes_bytes, rings_bytes;
+        char *pinned;                /* memory whose pages the kernel keeps in place, or NULL */
+        size_t pinned_bytes;
     };
     """
     ctypedef struct Ring "struct pythia_ring":
@@ -25,11 +28,13 @@ cdef extern from *:
         int event_fd
         unsigned int entries
         unsigned int queued
+        char *pinned
 
 
 cdef class IoUring:
     cdef Ring ring           # fd is -1 while there is none
     cdef unsigned int entries
+    cdef readonly IoMemory memory   # which calls borrow
     cdef IoThreads threads   # for what the ring does not carry
     cdef object loop         # the event loop that is woken; taken at the first call
     cdef bint is_submitting  # the loop will call us at the end of this turn

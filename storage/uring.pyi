@@ -3,11 +3,18 @@ from typing import Self
 
 from storage.disk import Taker
 from storage.io_call import Descriptor
+from storage.io_memory import IoMemory
 
 class IoUring:
+    memory: IoMemory
+
     @property
     def in_flight(self) -> int: ...
-    def __new__(cls, entries: int, slow_threads_max: int) -> Self: ...
+    @property
+    def is_pinned(self) -> bool: ...
+    def __new__(
+        cls, entries: int, slow_threads_max: int, memory: IoMemory | None = None
+    ) -> Self: ...
     def read(
         self, file: Descriptor, offset: int, size: int, skip: int, wanted: int
     ) -> Future[bytes]: ...

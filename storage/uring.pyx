@@ -5,8 +5,10 @@ kernel all entries of the turn. Completions are announced through an eventfd, an
 completion ring resolves the futures of all calls finished by then. There is no thread to wake and
 none to wake us, which is most of what a read through `storage.io_threads` costs.
 
-The ring carries reads and writes. Opens, renames, removes, allocations and syncs would be made by
-a worker of the kernel, not by the disk's interrupt, so they go to the slow lane of a few threads.
+The memory that calls borrow is registered with the ring, which saves the kernel looking its pages
+up for each of them. The ring carries reads and writes. Opens, renames, removes, allocations and
+syncs would be made by a worker of the kernel, not by the disk's interrupt, so they go to the slow
+lane of a few threads.
 
 The ring is made by the thread and the process that use it, and is not passed on by a fork.
 """
@@ -27,6 +29,7 @@ from storage.io_call cimport (
     new_read,
     new_write,
 )
+from storage.io_memory cimport PAGE_BYTES, IoMemory
 from storage.io_threads cimport IoThreads
 
 
@@ -42,6 +45,7 @@ cdef extern from *:
     #include <sys/eventfd.h>
     #include <sys/mman.h>
     #include <sys/syscall.h>
+    #include <sys/uio.h>
 
     /* Newer than some headers; a kernel which does not know them refuses them. */
     #define PYTHIA_COOP_TASKRUN (1U << 8)
@@ -119,6 +123,21 @@ cdef extern from *:
         return failure;
     }
 
+    /* Has the kernel pin memory once, and not at every call on it. It may refuse, as it counts
+       against RLIMIT_MEMLOCK: then calls on this memory are as those on any other. */
+    static void pythia_ring_pin(struct pythia_ring *ring, void *memory, size_t size) {
+        struct iovec whole = {memory, size};
+        if (!size || syscall(__NR_io_uring_register, ring->fd, IORING_REGISTER_BUFFERS, &whole, 1))
+            return;
+        ring->pinned = memory;
+        ring->pinned_bytes = size;
+    }
+
+    static int pythia_ring_has_pinned(struct pythia_ring *ring, void *memory) {
+        return ring->pinned && (char *)memory >= ring->pinned
+            && (char *)memory < ring->pinned + ring->pinned_bytes;
+    }
+
     /* Fills an entry; 0, or -1 if the ring is full. */
     static int pythia_ring_put(struct pythia_ring *ring, int is_read, int fd, void *memory,
                                int64_t size, int64_t offset, void *request) {
@@ -127,7 +146,10 @@ cdef extern from *:
         if (tail - __atomic_load_n(ring->sq_head, __ATOMIC_ACQUIRE) >= ring->entries) return -1;
         entry = (struct io_uring_sqe *)ring->sqes + (tail & ring->sq_mask);
         memset(entry, 0, sizeof *entry);
-        entry->opcode = is_read ? IORING_OP_READ : IORING_OP_WRITE;
+        if (pythia_ring_has_pinned(ring, memory))
+            entry->opcode = is_read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+        else
+            entry->opcode = is_read ? IORING_OP_READ : IORING_OP_WRITE;
         entry->fd = fd;
         entry->addr = (uint64_t)(uintptr_t)memory;
         entry->len = size > (1 << 30) ? (1 << 30) : (unsigned)size;
@@ -184,6 +206,9 @@ cdef extern from *:
     static int pythia_ring_open(struct pythia_ring *r, unsigned n) {
         (void)n; memset(r, 0, sizeof *r); r->fd = r->event_fd = -1; return -ENOSYS;
     }
+    static void pythia_ring_pin(struct pythia_ring *r, void *memory, size_t size) {
+        (void)r; (void)memory; (void)size;
+    }
     static int pythia_ring_put(struct pythia_ring *r, int is_read, int fd, void *memory,
                                int64_t size, int64_t offset, void *request) {
         (void)r; (void)is_read; (void)fd; (void)memory; (void)size; (void)offset; (void)request;
@@ -201,6 +226,7 @@ cdef extern from *:
     """
     void pythia_ring_close(Ring *ring) nogil
     int pythia_ring_open(Ring *ring, unsigned int entries) nogil
+    void pythia_ring_pin(Ring *ring, void *memory, size_t size) nogil
     int pythia_ring_put(
         Ring *ring, bint is_read, int fd, void *memory, int64_t size, int64_t offset, void *request
     ) nogil
@@ -224,11 +250,12 @@ cdef class IoUring:
     Raises OSError if the kernel, or whoever confines this process, does not allow a ring.
     """
 
-    def __cinit__(self, int entries, int slow_threads_max):
+    def __cinit__(self, int entries, int slow_threads_max, IoMemory memory=None):
         assert 0 < entries <= ENTRIES_MAX, "a ring has entries, and a bounded number"
         self.ring.fd = -1
         self.ring.event_fd = -1
         self.entries = entries
+        self.memory = IoMemory(0) if memory is None else memory
         self.threads = IoThreads(1, slow_threads_max)
         self.make_ring()
 
@@ -241,20 +268,25 @@ cdef class IoUring:
         """Calls that are not finished."""
         return self.moving + self.threads.in_flight
 
+    @property
+    def is_pinned(self):
+        """Whether the kernel has pinned the memory that calls borrow."""
+        return self.ring.pinned != NULL
+
     def read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted):
         """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
-        return self.submit(new_read(self, file, offset, size, skip, wanted))
+        return self.submit(new_read(self, self.memory, file, offset, size, skip, wanted))
 
     def begin_read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip,
                    int64_t wanted, taker not None):
         """Like `read`, for who is told in the place of a future."""
-        cdef Request request = new_read(self, file, offset, size, skip, wanted)
+        cdef Request request = new_read(self, self.memory, file, offset, size, skip, wanted)
         request.future = taker
         self.submit(request)
 
     def write(self, Descriptor file, int64_t offset, data, bint aligned):
         """Write all of `data` at `offset`, from aligned memory if `aligned`."""
-        return self.submit(new_write(self, file, offset, data, aligned))
+        return self.submit(new_write(self, self.memory, file, offset, data, aligned))
 
     def sync(self, Descriptor file):
         """Make the data of a file durable, and its length."""
@@ -346,6 +378,7 @@ cdef class IoUring:
         failure = -pythia_ring_open(&self.ring, self.entries)
         if failure:
             raise OSError(failure, os.strerror(failure))
+        pythia_ring_pin(&self.ring, self.memory.base, self.memory.pages * PAGE_BYTES)
         return 0
 
     def _submit(self):

@@ -1,4 +1,6 @@
-"""Random 4 KiB reads through the Disk port, by io_uring and by threads in turn.
+"""Random 16 KiB reads through the Disk port, by io_uring and by threads in turn.
+
+By io_uring once with memory of the disk's own, which the kernel has pinned, and once without.
 
 Run: `python -m bench.micro.direct_disk [DIR]`.
 """
@@ -10,13 +12,18 @@ import tempfile
 import time
 from random import Random
 
-from storage.direct_disk import IoChoice, open_direct_disk
+from storage.direct_disk import MEMORY_BYTES_DEFAULT, IoChoice, open_direct_disk
 from storage.disk import File, OpenMode
 
 FILE_BYTES = 512 << 20
-BLOCK_BYTES = 4096
+BLOCK_BYTES = 16_384
 SECONDS = 1.0
 ROUNDS = 3
+WAYS = (
+    (IoChoice.URING, MEMORY_BYTES_DEFAULT),
+    (IoChoice.URING, 0),
+    (IoChoice.THREADS, MEMORY_BYTES_DEFAULT),
+)
 
 
 async def reads(file: File, in_flight: int) -> tuple[float, float]:
@@ -58,14 +65,14 @@ async def main(directory: str) -> None:
     """Write a file, then read it at random, each way in turn, under the same load."""
     path = await fill(directory)
     for in_flight in (1, 4, 16, 64):
-        for choice in (IoChoice.URING, IoChoice.THREADS) * ROUNDS:
-            disk = open_direct_disk(directory, choice)
+        for choice, memory_bytes in WAYS * ROUNDS:
+            disk = open_direct_disk(directory, choice, memory_bytes)
             file = await disk.open(path, OpenMode.READ)
             rate, cpu = await reads(file, in_flight)
             await file.close()
             print(
-                f"{disk.description:20} {in_flight:3} in flight: {rate:9,.0f} reads/s "
-                f"{cpu:6.1f} us CPU/read",
+                f"{disk.description:20} {memory_bytes:7} lent {in_flight:3} in flight: "
+                f"{rate:9,.0f} reads/s {cpu:6.1f} us CPU/read",
                 flush=True,
             )
             disk.stop()
