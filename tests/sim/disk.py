@@ -13,6 +13,8 @@ import asyncio
 import errno
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from hashlib import blake2b
 from posixpath import dirname, normpath
 from random import Random
 
@@ -45,6 +47,9 @@ class Faults:
 
     bytes_max: int = 0
     """How much fits on the disk; 0 is everything."""
+
+    is_immediate: bool = False
+    """Calls that may wait do not: for who does one thing after the other, and many times."""
 
     before: Callable[[str, str], Awaitable[None]] | None = None
     """Awaited before each call that may wait, with operation and path: lets a test hold a call."""
@@ -87,6 +92,10 @@ class Inode:
         return bytes(survivor)
 
 
+Moving = tuple[Inode, int, bytes]
+"""A write on its way: to which file, where, and what."""
+
+
 @dataclass(frozen=True, slots=True)
 class NameChange:
     """A create, rename, link or remove that `sync_directory` has not made durable."""
@@ -113,6 +122,8 @@ class SimulatedDisk:
         self._changes: list[NameChange] = []
         self._directories = {"/", "."}
         self._locks: set[str] = set()
+        self._moving: Moving | None = None
+        """The write that is being made: a disk that stops now has a part of it."""
 
     @property
     def description(self) -> str:
@@ -141,13 +152,13 @@ class SimulatedDisk:
         survivors: dict[int, Inode] = {}
         for name, inode in names.items():
             if id(inode) not in survivors:
+                left = self._with_part(inode)
                 if power_cut:
-                    survivors[id(inode)] = Inode(inode.after_power_cut(self._random))
-                else:
-                    survivors[id(inode)] = _copy(inode)
+                    left = Inode(left.after_power_cut(self._random))
+                survivors[id(inode)] = left if left is not inode else _copy(inode)
             found._names[name] = survivors[id(inode)]
             # That a directory was removed is not durable before what was in it is gone.
-            found._directories.add(dirname(name))
+            found._directories.add(_parent(name))
         # After a killed process the names are in the kernel; that they are also on the disk is
         # one of the possible worlds, and the one in which what follows is about the new process.
         found._durable_names = dict(found._names)
@@ -156,7 +167,8 @@ class SimulatedDisk:
     def fork(self) -> "SimulatedDisk":
         """Give the disk as it is now, as if the machine had stopped; `restart` gives what is found.
 
-        This one goes on as if nothing had happened.
+        This one goes on as if nothing had happened. A write that is being made is in part on what
+        is found, in another part each time.
         """
         copies: dict[int, Inode] = {}
 
@@ -174,6 +186,9 @@ class SimulatedDisk:
             replace(change, inode=None if change.inode is None else copy_of(change.inode))
             for change in self._changes
         ]
+        if self._moving is not None:
+            inode, offset, data = self._moving
+            stopped._moving = copy_of(inode), offset, data
         return stopped
 
     # What a test does behind the node's back.
@@ -185,6 +200,16 @@ class SimulatedDisk:
     def paths(self) -> list[str]:
         """Give the names of all files."""
         return sorted(self._names)
+
+    def fingerprint(self) -> bytes:
+        """Give a short value that is another one if the next process can find anything else."""
+        found = blake2b(digest_size=16)
+        for name in sorted(self._directories):
+            found.update(b"%s/\0" % name.encode())
+        for name, inode in sorted(self._names.items()):
+            found.update(b"%s\0%d\0" % (name.encode(), len(inode.content)))
+            found.update(inode.content)
+        return found.digest()
 
     def unlock(self, directory: str) -> None:
         """The process that had taken a directory is dead."""
@@ -328,16 +353,17 @@ class SimulatedDisk:
 
     # What files ask of their disk.
 
-    async def _call(self, operation: str, path: str) -> None:
+    async def _call(self, operation: str, path: str, moving: Moving | None = None) -> None:
         """Count a call that may wait, let others run, and fail or crash if it is its turn."""
         if self.faults.before is not None:
             await self.faults.before(operation, path)
-        await asyncio.sleep(0)
+        if not self.faults.is_immediate:
+            await asyncio.sleep(0)
         if self.is_dead:
             await asyncio.Future()  # A machine that has stopped does not answer.
-        self.count(operation, path)
+        self.count(operation, path, moving)
 
-    def count(self, operation: str, path: str) -> None:
+    def count(self, operation: str, path: str, moving: Moving | None = None) -> None:
         """Count a call, and fail or crash if it is its turn."""
         if self.is_dead:
             raise AfterCrash(f"{operation} {path}")
@@ -349,7 +375,9 @@ class SimulatedDisk:
             raise SimulatedCrash(f"call {number}: {operation} {path}")
         failure = self.faults.errnos.get(number, 0)
         if not failure and self.faults.choose is not None:
+            self._moving = moving
             failure = self.faults.choose(number, operation, path)
+            self._moving = None
         if failure:
             raise disk_error(failure, operation, path)
 
@@ -361,8 +389,19 @@ class SimulatedDisk:
         return min(end, max(len(inode.content), self.faults.bytes_max - others))
 
     def random_part(self, size: int) -> int:
-        """Give how much of a write had happened when it was cut short."""
-        return self._random.randint(0, size)
+        """Give how much of a write had happened when it was cut short: whole sectors."""
+        part = self._random.randint(0, size)
+        return part - part % SECTOR_BYTES
+
+    def _with_part(self, inode: Inode) -> Inode:
+        """The file, or a copy that has a part of the write that was being made."""
+        if self._moving is None or self._moving[0] is not inode:
+            return inode
+        _, offset, data = self._moving
+        copy = _copy(inode)
+        if part := self.random_part(len(data)):
+            copy.put(offset, data[:part])
+        return copy
 
     def _change(self, change: NameChange) -> None:
         _apply(self._names, change)
@@ -420,7 +459,7 @@ class SimulatedFile:
         """Write all of `data` at `offset`."""
         content = bytes(data)
         try:
-            await self._disk._call("write", self._path)
+            await self._disk._call("write", self._path, (self._inode, offset, content))
         except (SimulatedCrash, DiskError):
             self._put_part(offset, content)
             raise
@@ -432,7 +471,7 @@ class SimulatedFile:
         assert self._mode is OpenMode.LOG, "only log files are appended to"
         content = bytes(data)
         try:
-            self._disk.count("append", self._path)
+            self._disk.count("append", self._path, (self._inode, self._appended, content))
         except (SimulatedCrash, DiskError):
             self._put_part(self._appended, content)
             raise
@@ -483,7 +522,7 @@ class SimulatedFile:
         """Some of the sectors that a call would have written when it failed, from the start."""
         part = self._disk.random_part(len(data))
         if part and self._mode is not OpenMode.READ:
-            self._inode.put(offset, data[: part - part % SECTOR_BYTES])
+            self._inode.put(offset, data[:part])
 
     def _check(self, operation: str) -> None:
         writes = operation in ("write", "append", "allocate")
@@ -546,5 +585,6 @@ def _move_below(directories: set[str], source: str, target: str) -> None:
     directories |= {target + path[len(source) :] for path in moved}
 
 
+@lru_cache(maxsize=4096)
 def _parent(path: str) -> str:
     return dirname(path) or "."

@@ -1,19 +1,21 @@
 """All states of a disk in which a machine can stop while it does its work, from one run of it.
 
 At each call the disk is copied with what was promised by then. Each copy stands for many states: a
-power cut keeps, drops, reorders and tears what was not synced, as chance has it.
+power cut keeps, drops, reorders and tears what was not synced, as chance has it. What the next
+process finds depends on nothing but the bytes there, so the same bytes are recovered once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.sim.disk import Faults, SimulatedDisk
 
+Found = TypeVar("Found")
 State = tuple[SimulatedDisk, Any]
 """A disk that has stopped, and what was promised at that moment."""
 
@@ -31,6 +33,25 @@ async def states_of(
     disk = SimulatedDisk(random, Faults(choose=remember))
     await work(disk, promises)
     return states
+
+
+async def power_cuts(
+    states: list[State], count: int, recover: Callable[[SimulatedDisk], Awaitable[Found]]
+) -> AsyncIterator[tuple[Any, Found, bool]]:
+    """Cut the power so often, in one state after the other, each time with other luck.
+
+    Gives what was promised, what `recover` finds, and whether it is the first time that a disk
+    looks so.
+    """
+    found: dict[bytes, Found] = {}
+    for number in range(count):
+        stopped, promises = states[number % len(states)]
+        disk = stopped.restart(power_cut=True, faults=Faults(is_immediate=True))
+        looks = disk.fingerprint()
+        is_new = looks not in found
+        if is_new:
+            found[looks] = await recover(disk)
+        yield promises, found[looks], is_new
 
 
 async def end_tasks() -> None:

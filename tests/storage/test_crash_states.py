@@ -1,7 +1,7 @@
 """Thousands of states in which a power cut leaves a shard: what was promised is there again.
 
-Where `test_engine_crashes` runs the work anew for each crash, this copies the disk at every call of
-one run, and cuts the power in each copy many times with other luck.
+The disk is copied at every call of a run, and the power is cut in each copy many times with other
+luck. `test_engine_crashes` has one crash at each call, and another one in the recovery.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import pytest
 from cluster.schema_log import SchemaLog
 from storage.engine import Engine
 from tests.sim.disk import SimulatedDisk
-from tests.sim.states import end_tasks, states_of
+from tests.sim.states import end_tasks, power_cuts, states_of
 from tests.storage.test_engine_crashes import (
     CONFIG,
     STRATEGIES,
     TABLES,
     History,
+    Schedule,
     layout_of,
     numbers_in,
     small_files,  # noqa: F401 - a fixture
@@ -32,6 +33,11 @@ SCHEMA_STATES_QUICK, SCHEMA_STATES_LONG = 1_700, 100_000
 """Together with those of other tests 20,000 in two to three quick runs, whose seeds differ; and a
 million in a long one."""
 
+RUNS_LONG = 4
+"""Of the work, each with another schedule: so many share the states of a long run."""
+
+Numbers = frozenset[int]
+
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.usefixtures("small_files")
@@ -41,29 +47,37 @@ def test_every_state_of_a_shard_holds_what_was_promised(
     request: pytest.FixtureRequest,
     proven: Callable[[str, int], None],
 ) -> None:
-    count = STATES_LONG if request.config.getoption("--long") else STATES_QUICK
+    is_long = request.config.getoption("--long")
+    count, runs = (STATES_LONG, RUNS_LONG) if is_long else (STATES_QUICK, 1)
     options, _ = STRATEGIES[strategy]
     compaction = (("class", strategy), *options)
+    same: dict[Numbers, Numbers] = {}
 
-    async def test() -> int:
-        random = Random(seed)
+    async def recover(disk: SimulatedDisk) -> Numbers:
+        engine = Engine(disk, "/shard-0", 0, CONFIG)
+        report = await engine.open([layout_of(table_id, compaction) for table_id in TABLES])
+        assert not report.damaged
+        found = frozenset(await numbers_in(engine))
+        await end_tasks()
+        return same.setdefault(found, found)
+
+    async def run(random: Random, schedule: Schedule) -> int:
         states = await states_of(
-            random, lambda disk, history: work(disk, history, compaction), History()
+            random, lambda disk, history: work(disk, history, compaction, schedule), History()
         )
         await end_tasks()
-        for number in range(count):
-            stopped, history = states[number % len(states)]
-            disk = stopped.restart(power_cut=True)
-            engine = Engine(disk, "/shard-0", 0, CONFIG)
-            report = await engine.open([layout_of(table_id, compaction) for table_id in TABLES])
-            assert not report.damaged, number
-            history.check(await numbers_in(engine), power_cut=True)
-            await end_tasks()
-        return len(states)
+        assert len(states) > 500
+        disks = 0
+        async for history, found, is_new in power_cuts(states, count // runs, recover):
+            history.check(found, power_cut=True)
+            disks += is_new
+        return disks
 
-    calls = asyncio.run(test())
-    proven("crash states", count)
-    assert calls > 500
+    for number in range(runs):
+        random = Random(seed + number)
+        schedule = Schedule.drawn(random) if number else Schedule()
+        proven("crash states, different disks", asyncio.run(run(random, schedule)))
+        proven("crash states", count // runs)
 
 
 class Said:
@@ -95,15 +109,19 @@ def test_every_state_of_the_schema_log_holds_what_was_promised(
     is_long = request.config.getoption("--long")
     count = SCHEMA_STATES_LONG if is_long else SCHEMA_STATES_QUICK
 
-    async def test() -> None:
-        states = await states_of(Random(seed), change_the_schema, Said())
-        for number in range(count):
-            stopped, said = states[number % len(states)]
-            log = await SchemaLog.open(stopped.restart(power_cut=True), "/schema", Random(number))
-            first, *rest = log.after(-1)
-            found = first.data.split(b"\0") if first.data else []
-            found += [entry.data for entry in rest]
-            assert found in (said.acknowledged, said.acknowledged + said.attempted), number
+    async def recover(disk: SimulatedDisk) -> list[bytes]:
+        log = await SchemaLog.open(disk, "/schema", Random(seed))
+        first, *rest = log.after(-1)
+        found = first.data.split(b"\0") if first.data else []
+        return found + [entry.data for entry in rest]
 
-    asyncio.run(test())
+    async def test() -> int:
+        states = await states_of(Random(seed), change_the_schema, Said())
+        disks = 0
+        async for said, found, is_new in power_cuts(states, count, recover):
+            assert found in (said.acknowledged, said.acknowledged + said.attempted)
+            disks += is_new
+        return disks
+
+    proven("crash states, different disks", asyncio.run(test()))
     proven("crash states", count)

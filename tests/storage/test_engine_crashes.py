@@ -1,8 +1,11 @@
 """The engine when the machine stops at any call to its disk: what was promised is there again."""
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Set
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -16,8 +19,9 @@ from storage.layout import Layout
 from storage.mutation import Mutation, MutationBuilder
 from storage.row import RowBuilder
 from storage.slice import Page, Slice
-from tests.sim.crash import crash_at_every_call, run_until_crash
+from tests.sim.crash import run_until_crash
 from tests.sim.disk import Faults, SimulatedDisk
+from tests.sim.states import end_tasks, states_of
 
 KEPT, TRUNCATED, DROPPED = b"k" * 16, b"t" * 16, b"d" * 16
 TABLES = (KEPT, TRUNCATED, DROPPED)
@@ -49,17 +53,45 @@ class History:
     files_max: int = 0
     """The most files that one compaction has written."""
 
-    def check(self, found: set[int], *, power_cut: bool) -> None:
+    def check(self, found: Set[int], *, power_cut: bool) -> None:
         """A prefix of what was written that holds everything promised, and nothing removed."""
         assert all(number < self.begun for number in found), "nothing from nowhere"
         promised = self.synced if power_cut else self.written
         end = max([promised, *(number + 1 for number in found)])
-        for number in range(end):
+        for number in set(range(end)) - found:
             table = table_of(number)
-            if number < self.must_be_gone.get(table, 0):
-                assert number not in found, f"{number} came back"
-            elif number not in found:
-                assert number < self.may_be_gone.get(table, 0), f"{number} of {end} is lost"
+            gone = max(self.may_be_gone.get(table, 0), self.must_be_gone.get(table, 0))
+            assert number < gone, f"{number} of {end} is lost"
+        if self.must_be_gone:
+            for number in found:
+                gone = self.must_be_gone.get(table_of(number), 0)
+                assert number >= gone, f"{number} came back"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What happens in which turn."""
+
+    writes: tuple[int, ...] = (6,) * TURNS
+    flush_after: int = 2
+    """Of six turns the one in which a table is flushed."""
+
+    compact_after: int = 7
+    """Of eight turns the one in which it is compacted."""
+
+    truncate_at: tuple[int, ...] = (9, 17)
+    drop_at: int = 13
+
+    @classmethod
+    def drawn(cls, random: Random) -> Schedule:
+        """Another one than usual."""
+        return cls(
+            tuple(random.randint(3, 9) for _ in range(TURNS)),
+            random.randrange(6),
+            random.randrange(8),
+            tuple(sorted(random.sample(range(4, TURNS), 2))),
+            random.randrange(4, TURNS),
+        )
 
 
 def table_of(number: int) -> bytes:
@@ -81,13 +113,18 @@ def layout_of(table_id: bytes, compaction: Pairs = ()) -> Layout:
 
 
 def mutation_of(number: int) -> Mutation:
+    # Keys all over the ring, so that every strategy finds places to cut files.
+    builder = MutationBuilder(table_of(number), b"%c%07d" % (number % 7 * 36, number % 7))
+    builder.row(b"c%06d" % number, row_of(number))
+    return builder.finish()
+
+
+@cache
+def row_of(number: int) -> bytes:
     row = RowBuilder()
     row.begin(number + 1, True)
     row.cell(1, number + 1, b"%d" % number + b"x" * (number * 37 % 120))
-    # Keys all over the ring, so that every strategy finds places to cut files.
-    builder = MutationBuilder(table_of(number), b"%c%07d" % (number % 7 * 36, number % 7))
-    builder.row(b"c%06d" % number, row.finish())
-    return builder.finish()
+    return row.finish()
 
 
 async def opened(disk: SimulatedDisk, compaction: Pairs = ()) -> Engine:
@@ -107,8 +144,7 @@ async def numbers_in(engine: Engine) -> set[int]:
         assert all(table_of(number) == table_id for number in numbers)
         for partition in page.partitions:
             for clustering, row in zip(partition.clusterings, partition.rows, strict=True):
-                (_, expected) = mutation_of(int(clustering[1:])).items()[0][:2]
-                assert row == expected
+                assert row == row_of(int(clustering[1:]))
         found += numbers
     assert len(found) == len(set(found))
     return set(found)
@@ -129,24 +165,27 @@ async def write(engine: Engine, history: History, count: int) -> None:
     history.written = history.begun
 
 
-async def work(disk: SimulatedDisk, history: History, compaction: Pairs = ()) -> None:
+async def work(
+    disk: SimulatedDisk, history: History, compaction: Pairs = (), schedule: Schedule | None = None
+) -> None:
     """Write, flush, compact, truncate and drop; several log segments come and go."""
+    schedule = schedule or Schedule()
     engine = await opened(disk, compaction)
     for turn in range(TURNS):
-        await write(engine, history, 6)
-        if turn % 6 == 2:
+        await write(engine, history, schedule.writes[turn])
+        if turn % 6 == schedule.flush_after:
             begun = history.begun
             await engine.flush(KEPT)
             history.synced = max(history.synced, begun)
-        if turn % 8 == 7:
+        if turn % 8 == schedule.compact_after:
             await engine.compact(KEPT, turn)
-        if turn in (9, 17):
+        if turn in schedule.truncate_at:
             await engine.flush(TRUNCATED)
             await write(engine, history, 6)
             history.may_be_gone[TRUNCATED] = history.begun
             await engine.truncate(TRUNCATED)
             history.must_be_gone[TRUNCATED] = history.may_be_gone[TRUNCATED]
-        if turn == 13:
+        if turn == schedule.drop_at:
             await engine.flush(DROPPED)
             history.may_be_gone[DROPPED] = 1 << 30
             await engine.drop_table(DROPPED)
@@ -223,30 +262,29 @@ def test_a_crash_at_any_call_loses_nothing_promised(
     options, files_min = STRATEGIES[strategy]
     compaction = (("class", strategy), *options)
 
-    async def test() -> None:
+    async def test() -> int:
         random = Random(seed)
-        histories: list[History] = []
-
-        def scenario(disk: SimulatedDisk) -> Coroutine[Any, Any, None]:
-            histories.append(History())
-            return work(disk, histories[-1], compaction)
-
-        crashes = 0
-        async for dead in crash_at_every_call(random, scenario, 1 + seed % step, step):
-            crashes += 1
+        promises = History()
+        states = await states_of(
+            random, lambda disk, history: work(disk, history, compaction), promises
+        )
+        assert promises.files_max >= files_min, "the run went to its end"
+        await end_tasks()
+        crashes = states[seed % step :: step]
+        for dead, history in crashes:
             # The next process dies too, somewhere in its recovery or not at all.
             faults = Faults(crash_at=random.randint(1, 60))
             second = dead.restart(power_cut=power_cut, faults=faults)
             await run_until_crash(second, _open_and_stop(second, compaction))
             disk = second.restart(power_cut=power_cut)
             engine = await opened(disk, compaction)
-            histories[-1].check(await numbers_in(engine), power_cut=power_cut)
+            history.check(await numbers_in(engine), power_cut=power_cut)
             await engine.stop()
-        proven("crash states", crashes)
-        assert crashes > 200 // step
-        assert histories[-1].files_max >= files_min, "the last run went to its end"
+        return len(crashes)
 
-    asyncio.run(test())
+    crashes = asyncio.run(test())
+    proven("crash states", crashes)
+    assert crashes > 200 // step
 
 
 async def _open_and_stop(disk: SimulatedDisk, compaction: Pairs) -> None:
