@@ -33,6 +33,7 @@ cdef struct Call:
     int64_t size        # bytes to read, write or allocate
     int64_t offset
     int64_t done        # bytes that earlier tries of this call have moved
+    int cuts            # how often a read was cut inside a page where the file goes on
     int64_t result      # bytes moved, or the new descriptor; -errno after a failure
     PyObject *request   # the Request that owns this struct, with a reference while in flight
 
@@ -68,3 +69,5 @@ cdef Request new_read(
 cdef Request new_write(
     object owner, IoMemory pool, Descriptor file, int64_t offset, object data, bint aligned
 )
+
+cdef bint goes_on(Call *call, int64_t moved) noexcept nogil

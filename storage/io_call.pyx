@@ -11,6 +11,7 @@ import os
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, EIO
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
@@ -18,12 +19,28 @@ from libc.string cimport memcpy
 from storage.io_memory cimport IoMemory
 
 
+cdef extern from *:
+    """
+    #include <sys/stat.h>
+
+    /* Whether there is nothing in a file from an offset on, as far as one can tell. */
+    static int pythia_ends_by(int fd, off_t offset) {
+        struct stat status;
+        return fstat(fd, &status) != 0 || status.st_size <= offset;
+    }
+    """
+    bint pythia_ends_by(int fd, int64_t offset) nogil
+
 cdef extern from "<stdlib.h>" nogil:
     int posix_memalign(void **memory, size_t alignment, size_t size)
 
 
 cdef extern from "<unistd.h>" nogil:
     int close(int fd)
+
+
+cdef enum:
+    CUTS_MAX = 16   # more than any kernel cuts one read inside of pages for no reason
 
 
 cdef class Descriptor:
@@ -136,3 +153,36 @@ cdef Request new_write(
         PyBuffer_Release(&request.view)
         request.has_view = False
     return request
+
+
+cdef bint goes_on(Call *call, int64_t moved) noexcept nogil:
+    """Whether a read or write needs one more try after one that moved so much, or gave -errno.
+
+    At the end it leaves the call's result. Cannot fail.
+    """
+    if moved < 0:
+        call.result = moved
+        return moved in (-EINTR, -EAGAIN)
+    call.done += moved
+    call.result = call.done
+    if call.done >= call.size:
+        return False
+    if moved == 0:
+        if call.operation != OPERATION_READ:
+            call.result = -EIO
+        return False
+    if (
+        call.operation == OPERATION_READ
+        and call.done % ALIGNMENT != 0
+        and call.size % ALIGNMENT == 0
+    ):
+        # As a rule it is the end of the file that cuts a page.
+        if pythia_ends_by(call.fd, call.offset + call.done):
+            return False
+        call.cuts += 1
+        if call.cuts > CUTS_MAX:
+            call.result = -EIO
+            return False
+        # A direct read can go on only from where a page begins.
+        call.done -= call.done % ALIGNMENT
+    return True

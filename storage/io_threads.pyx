@@ -15,12 +15,11 @@ import os
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
-from libc.errno cimport EINTR, EIO, errno
+from libc.errno cimport EINTR, errno
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free
 
 from storage.io_call cimport (
-    ALIGNMENT,
     OPERATION_ALLOCATE,
     OPERATION_OPEN,
     OPERATION_READ,
@@ -32,6 +31,7 @@ from storage.io_call cimport (
     Call,
     Descriptor,
     Request,
+    goes_on,
     new_read,
     new_request,
     new_write,
@@ -363,11 +363,8 @@ cdef void _work(Shared *shared, Lane *lane) noexcept nogil:
 
 cdef void _perform(Call *call) noexcept nogil:
     """Make one call and leave its result, or -errno."""
-    if call.operation == OPERATION_READ:
-        call.result = _read_all(call)
-        return
-    if call.operation == OPERATION_WRITE:
-        call.result = _write_all(call)
+    if call.operation in (OPERATION_READ, OPERATION_WRITE):
+        _move(call)
         return
     while True:
         call.result = _perform_once(call)
@@ -394,34 +391,15 @@ cdef int64_t _perform_once(Call *call) noexcept nogil:
     return stdio_remove(call.path)
 
 
-cdef int64_t _read_all(Call *call) noexcept nogil:
-    """Read until the size is reached or the file ends; the bytes read, or -errno."""
-    cdef int64_t done = 0
+cdef void _move(Call *call) noexcept nogil:
+    """Read until the size is reached or the file ends, or write everything; cannot fail."""
+    cdef int64_t done
     cdef ssize_t moved
-    while done < call.size:
-        moved = pread(call.fd, call.memory + done, call.size - done, call.offset + done)
-        if moved == 0:
-            break
-        if moved > 0:
-            done += moved
-            if done % ALIGNMENT != 0 and call.size % ALIGNMENT == 0:
-                # Only the end of the file cuts a page; a direct read could not go on from here.
-                break
-        elif errno != EINTR:
-            return -errno
-    return done
-
-
-cdef int64_t _write_all(Call *call) noexcept nogil:
-    """Write everything; the bytes written, or -errno, with part of it written perhaps."""
-    cdef int64_t done = 0
-    cdef ssize_t moved
-    while done < call.size:
-        moved = pwrite(call.fd, call.memory + done, call.size - done, call.offset + done)
-        if moved > 0:
-            done += moved
-        elif moved == 0:
-            return -EIO
-        elif errno != EINTR:
-            return -errno
-    return done
+    while True:
+        done = call.done
+        if call.operation == OPERATION_READ:
+            moved = pread(call.fd, call.memory + done, call.size - done, call.offset + done)
+        else:
+            moved = pwrite(call.fd, call.memory + done, call.size - done, call.offset + done)
+        if not goes_on(call, -errno if moved < 0 else moved):
+            return

@@ -17,15 +17,15 @@ import asyncio
 import os
 
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.errno cimport EAGAIN, EBUSY, EINTR, EIO
+from libc.errno cimport EAGAIN, EBUSY, EINTR
 from libc.stdint cimport int64_t, uint64_t
 
 from storage.io_call cimport (
-    ALIGNMENT,
     OPERATION_READ,
     Call,
     Descriptor,
     Request,
+    goes_on,
     new_read,
     new_write,
 )
@@ -440,15 +440,9 @@ cdef class IoUring:
 
     cdef int complete(self, Request request, int result) except -1:
         """Finish a call, or queue what is left of it; raises MemoryError."""
-        cdef Call *call = &request.call
-        if result > 0:
-            call.done += result
-        if _has_more(call, result):
+        if goes_on(&request.call, result):
             self.put(request)
             return 0
-        call.result = result if result < 0 else call.done
-        if result == 0 and call.done < call.size and call.operation != OPERATION_READ:
-            call.result = -EIO
         self.moving -= 1
         Py_DECREF(request)
         request.finish()
@@ -464,17 +458,3 @@ cdef class IoUring:
                 return 0
             request = <Request>found  # A reference, as complete() drops the kernel's.
             self.complete(request, -failure)
-
-
-cdef bint _has_more(Call *call, int result) noexcept:
-    """Whether a call goes on after this result; cannot fail."""
-    if result < 0:
-        return result in (-EINTR, -EAGAIN)
-    if result == 0 or call.done >= call.size:
-        return False
-    # Only the end of the file cuts a page; a direct read could not go on from here.
-    return not (
-        call.operation == OPERATION_READ
-        and call.done % ALIGNMENT != 0
-        and call.size % ALIGNMENT == 0
-    )

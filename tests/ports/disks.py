@@ -22,7 +22,7 @@ def run_on(name: str, directory: Path, test: Callable[[Disk, str], Awaitable[Non
 
     async def run() -> None:
         if name in ("uring", "direct", "buffered"):
-            real = _open_real(name)
+            real = real_disk(name)
             try:
                 await test(real, str(directory))
             finally:
@@ -35,7 +35,7 @@ def run_on(name: str, directory: Path, test: Callable[[Disk, str], Awaitable[Non
     asyncio.run(run())
 
 
-def _open_real(name: str) -> DirectDisk:
+def real_disk(name: str) -> DirectDisk:
     """A disk of real files; skips the test where the kernel does not allow io_uring."""
     if name != "uring":
         return DirectDisk(is_direct=name == "direct", threads_max=4)

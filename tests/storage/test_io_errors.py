@@ -14,6 +14,7 @@ from random import Random
 
 import pytest
 
+from storage.disk import Disk
 from storage.engine import Engine
 from storage.errors import CorruptFile, DiskError, StorageError
 from storage.slice import Page, Slice
@@ -31,10 +32,14 @@ TURNS, WRITES_A_TURN = 14, 6
 class Node:
     """One life of a shard: what it was told to write, and what it has acknowledged."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: str = "/shard-0") -> None:
+        self.directory = directory
         self.begun = 0
         self.acknowledged: set[int] = set()
         self.synced: set[int] = set()
+        self.refused = 0
+        """Writes whose clients were told that they failed."""
+        self.engine: Engine | None = None
         self.failure: BaseException | None = None
         self.damage: list[CorruptFile] = []
 
@@ -53,12 +58,12 @@ class Node:
     def tell(self, message: str) -> None:
         pass
 
-    async def live(self, disk: SimulatedDisk, ends_well: bool) -> None:
+    async def live(self, disk: Disk, ends_well: bool) -> None:
         """Until the work is done, or storage has said that it can go on no more.
 
         A life that does not end well leaves its last writes to the log.
         """
-        engine = Engine(disk, "/shard-0", 0, CONFIG, listener=self)
+        engine = self.engine = Engine(disk, self.directory, 0, CONFIG, listener=self)
         try:
             await engine.open([layout_of(KEPT)])
             for turn in range(TURNS):
@@ -81,7 +86,8 @@ class Node:
                 if waited is not None:
                     await waited
             except StorageError:
-                continue  # The client was told that it failed.
+                self.refused += 1
+                continue
             written.append(number)
         engine.end_of_turn()  # It raises before any answer has left.
         self.acknowledged.update(written)
