@@ -8,7 +8,9 @@ Compiled because every request asks for a moment: 0.1 us where Python takes 0.6 
 """
 
 from libc.stdint cimport INT64_MAX
-from posix.time cimport CLOCK_MONOTONIC, CLOCK_REALTIME, clock_gettime, timespec
+from posix.time cimport (
+    CLOCK_MONOTONIC, CLOCK_REALTIME, CLOCK_THREAD_CPUTIME_ID, clock_gettime, timespec,
+)
 
 from cql.moment cimport Moment
 from node.high_mark cimport HighMark
@@ -26,6 +28,14 @@ cdef class Clock:
     def now(self) -> float:
         """Monotonic seconds."""
         return self.monotonic_s()
+
+    def cpu_s(self) -> float:
+        """Seconds of the processor that this thread has had; asking takes some 0.5 us."""
+        cdef timespec spec
+        if self.monotonic is not None:
+            return self.monotonic()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spec)
+        return spec.tv_sec + spec.tv_nsec / 1e9
 
     def wall_s(self) -> int:
         """Seconds since 1970."""

@@ -24,7 +24,7 @@ cdef class Ports:
     cdef readonly Limits limits
     cdef readonly Room requests  # what all connections hold of requests
     cdef readonly Room replies  # and of replies
-    cdef object note_stall  # (seconds, what): a turn took too long; or None
+    cdef object stalls  # times our turns; or None
     cdef bytearray buffer  # where the loop puts received bytes, of all connections in turn
     cdef object small_buffer  # the beginning of it, for when memory is short
 

@@ -7,6 +7,7 @@ from cql.protocol.events import Event
 from cql.protocol.frame import BadFrame, Frame, Reply
 from cql.protocol.room import Room
 from node.session import Session
+from node.stalls import Stalls
 
 RECEIVE_BYTES: Final[int]
 SMALL_RECEIVE_BYTES: Final[int]
@@ -70,7 +71,7 @@ class Ports:
         limits: Limits | None = None,
         requests: Room | None = None,
         replies: Room | None = None,
-        note_stall: Callable[[float, str], None] | None = None,
+        stalls: Stalls | None = None,
     ) -> None: ...
 
 class Connection:

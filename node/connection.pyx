@@ -69,7 +69,7 @@ cdef class Ports:
 
     def __init__(
         self, handle, moment, now, spawn, flush_later=None, Limits limits=None,
-        Room requests=None, Room replies=None, note_stall=None,
+        Room requests=None, Room replies=None, stalls=None,
     ):
         self.handle = handle
         self.moment = moment
@@ -79,7 +79,7 @@ cdef class Ports:
         self.limits = limits or Limits()
         self.requests = requests or Room(ROOM_BYTES)
         self.replies = replies or Room(ROOM_BYTES)
-        self.note_stall = note_stall
+        self.stalls = stalls
         self.buffer = bytearray(RECEIVE_BYTES)
         self.small_buffer = memoryview(self.buffer)[:SMALL_RECEIVE_BYTES]
 
@@ -119,17 +119,18 @@ cdef class Connection:
     def buffer_updated(self, Py_ssize_t count) -> None:
         """So many bytes were received into the shared buffer."""
         cdef long long before = self.requests
-        cdef double began, took
+        cdef double began = 0.0
+        cdef object stalls = self.ports.stalls
         assert count <= PyByteArray_GET_SIZE(self.ports.buffer), "the loop wrote past the buffer"
         if self.is_closing:
             return
-        began = self.ports.now()
+        if stalls is not None:
+            began = stalls.begin()
         self.reader.borrow(<const uint8_t*>PyByteArray_AS_STRING(self.ports.buffer), count)
         self.drain()
-        took = self.ports.now() - began
-        if took >= LONG_TURN_S and self.ports.note_stall is not None:
-            self.ports.note_stall(
-                took, f"{self.requests - before} requests, the last with opcode {self.opcode}"
+        if stalls is not None and self.ports.now() - began >= LONG_TURN_S:
+            stalls.note(
+                began, f"{self.requests - before} requests, the last with opcode {self.opcode}"
             )
 
     cdef int drain(self) except -1:

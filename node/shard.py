@@ -124,7 +124,10 @@ class World:
 
 
 def open_disk(
-    directory: str, io: str, memory_bytes: int = MEMORY_BYTES_DEFAULT
+    directory: str,
+    io: str,
+    memory_bytes: int = MEMORY_BYTES_DEFAULT,
+    stalls: Stalls | None = None,
 ) -> DirectDisk | MemoryDisk:
     """The disk that a data directory's name asks for, used as the setting `io` says.
 
@@ -133,7 +136,8 @@ def open_disk(
     """
     if directory.startswith(MEMORY_SCHEME):
         return MemoryDisk()
-    return open_direct_disk(directory, IoChoice(io), memory_bytes)
+    watch = None if stalls is None else stalls.timed
+    return open_direct_disk(directory, IoChoice(io), memory_bytes, watch)
 
 
 class Shard:
@@ -415,7 +419,7 @@ class Shard:
             limits=_limits(config, requests),
             requests=requests,
             replies=Room(division.replies),
-            note_stall=world.stalls.note,
+            stalls=world.stalls,
         )
         return Clients(
             ports, min(config.native_transport_max_connections, division.connections_max)

@@ -63,7 +63,8 @@ class _Process:
         self._identity = identity
         self._words: asyncio.Queue[str] = asyncio.Queue()
         self._clock = Clock(seat.high_mark)
-        self._stalls = Stalls(self._clock.now)
+        self._stalls = Stalls(self._clock.now, self._clock.cpu_s)
+        self._stalls.watch_garbage()
         self._failure: BaseException | None = None
         self._servers: list[asyncio.Server] = []
         self._admin: Admin | None = None
@@ -162,6 +163,7 @@ class _Process:
                     config.data_directory,
                     config.io,
                     divide(config.memory_bytes, config.shards).calls,
+                    self._stalls,
                 ),
                 clock=self._clock,
                 random=Random(secrets.randbits(256)),

@@ -35,13 +35,13 @@ cdef class BlockCache:
     cdef readonly Py_ssize_t index_bytes    # the part of the used bytes that index blocks have
     cdef readonly Py_ssize_t index_count    # the part of all blocks that index blocks are
     cdef Py_ssize_t count           # blocks of both kinds
-    cdef dict tables                # table to the dict of its blocks, by offset; none is empty
+    cdef dict tables                # table to part to a dict of blocks by offset; none is empty
     cdef Link data                  # a ring through all data blocks: oldest is next to youngest
     cdef Link index                 # the same for index blocks
 
     cpdef object find_one(self, object table, uint64_t offset)
     cpdef int put_one(self, object table, uint64_t offset, object block) except -1
-    cdef object look_up(self, object table, object offset)
+    cdef object look_up(self, object table, uint64_t offset)
     cdef list ring_of(self, Link* ring, bint is_index)
     cdef int shrink(self) except -1
     cdef int drop(self, Kept kept) except -1

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Protocol, TypeVar
 
-from storage.disk import Bytes, OpenMode, Space, Taker
+from storage.disk import Bytes, OpenMode, Space, Taker, Watch
 from storage.errors import DirectoryLocked, DiskError, IoUringRefused, disk_error
 from storage.io_call import Descriptor
 from storage.io_memory import IoMemory
@@ -115,11 +115,12 @@ class DirectDisk:
         calls_max: int = CALLS_MAX_DEFAULT,
         uring: IoUring | None = None,
         memory: IoMemory | None = None,
+        watch: Watch | None = None,
     ) -> None:
         """Make calls through `uring`, or through threads with `memory` if there is none."""
         self._is_direct = is_direct and _O_DIRECT != 0
         self._name = "threads" if uring is None else "io_uring"
-        self._maker: FileCalls = uring or IoThreads(threads_max, slow_threads_max, memory)
+        self._maker: FileCalls = uring or IoThreads(threads_max, slow_threads_max, memory, watch)
         self._calls = _Calls(calls_max)
 
     @property
@@ -419,24 +420,27 @@ class _Calls:
 
 
 def open_direct_disk(
-    directory: str, choice: IoChoice = IoChoice.AUTO, memory_bytes: int = MEMORY_BYTES_DEFAULT
+    directory: str,
+    choice: IoChoice = IoChoice.AUTO,
+    memory_bytes: int = MEMORY_BYTES_DEFAULT,
+    watch: Watch | None = None,
 ) -> DirectDisk:
     """The disk of an existing directory; raises `IoUringRefused` if that is forced and impossible.
 
-    Calls borrow from `memory_bytes`. To be called in the process and the thread that will use the
-    disk.
+    Calls borrow from `memory_bytes`. `watch`, if given, makes of a callback one whose turns are
+    timed. To be called in the process and the thread that will use the disk.
     """
     memory = IoMemory(memory_bytes)
     if choice is IoChoice.BUFFERED:
-        return DirectDisk(is_direct=False, memory=memory)
+        return DirectDisk(is_direct=False, memory=memory, watch=watch)
     is_direct = supports_direct(directory)
     if choice is IoChoice.THREADS or (choice is IoChoice.AUTO and not is_direct):
-        return DirectDisk(is_direct=is_direct, memory=memory)
+        return DirectDisk(is_direct=is_direct, memory=memory, watch=watch)
     try:
-        uring = IoUring(CALLS_MAX_DEFAULT, SLOW_THREADS_MAX_DEFAULT, memory)
+        uring = IoUring(CALLS_MAX_DEFAULT, SLOW_THREADS_MAX_DEFAULT, memory, watch)
     except OSError as failure:
         if choice is IoChoice.AUTO:
-            return DirectDisk(is_direct=is_direct, memory=memory)
+            return DirectDisk(is_direct=is_direct, memory=memory, watch=watch)
         raise IoUringRefused(failure.errno or errno.EIO, "io_uring", directory) from None
     return DirectDisk(is_direct=is_direct, uring=uring)
 

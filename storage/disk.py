@@ -15,6 +15,7 @@ What holds for all of them:
 - A file may be read and written by several callers at once; overlapping writes have no order.
 """
 
+from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
 
@@ -63,6 +64,13 @@ class Taker(Protocol):
 
     def set_exception(self, failure: BaseException, /) -> None:
         """The read has failed: `DiskError`, or an `OSError` of the call itself."""
+
+
+class Watch(Protocol):
+    """Makes of a callback one whose turns of the loop are timed; `what` is the name of the work."""
+
+    def __call__(self, what: str, call: Callable[..., None], /) -> Callable[..., None]:
+        """The same callback, watched."""
 
 
 class File(Protocol):

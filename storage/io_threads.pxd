@@ -16,6 +16,7 @@ cdef extern from "<pthread.h>" nogil:
 cdef enum:
     LANES = 2           # of the two lanes, one is for reads and writes, one for what may take long
     LANE_THREADS_MAX = 64
+    ANSWERS_MAX = 16    # finished calls that are answered in one turn of the loop: about 1 ms
 
 
 cdef struct Lane:
@@ -41,11 +42,17 @@ cdef class IoThreads:
     cdef Shared *shared
     cdef readonly IoMemory memory   # which calls borrow
     cdef object loop       # the event loop that is woken; taken at the first call
+    cdef object watch      # (what, callback) -> the callback, watched; or None
+    cdef Call *oldest      # finished calls whose futures are not resolved yet
+    cdef Call *youngest
+    cdef object more       # answers some of them
+    cdef bint is_going_on  # the loop will call us for them
     cdef int wake_read_fd
     cdef readonly int in_flight
 
     cdef object submit(self, Request request, int lane)
     cdef int ensure_thread(self, Lane *lane) except -1
     cdef int attach(self) except -1
-    cdef int finish_calls(self) except -1
+    cdef int take_finished(self) except -1
+    cdef int answer(self, int calls_max) except -1
     cdef void join(self) noexcept

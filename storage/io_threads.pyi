@@ -1,9 +1,11 @@
 from asyncio import Future
-from typing import Self
+from typing import Final, Self
 
-from storage.disk import Taker
+from storage.disk import Taker, Watch
 from storage.io_call import Descriptor
 from storage.io_memory import IoMemory
+
+ANSWERS_AT_ONCE: Final[int]
 
 class IoThreads:
     memory: IoMemory
@@ -11,7 +13,11 @@ class IoThreads:
     @property
     def in_flight(self) -> int: ...
     def __new__(
-        cls, threads_max: int, slow_threads_max: int, memory: IoMemory | None = None
+        cls,
+        threads_max: int,
+        slow_threads_max: int,
+        memory: IoMemory | None = None,
+        watch: Watch | None = None,
     ) -> Self: ...
     def read(
         self, file: Descriptor, offset: int, size: int, skip: int, wanted: int

@@ -3,7 +3,8 @@
 A call is queued, made by a thread, put on the list of finished calls, and its future is resolved
 by the loop, which a byte in a pipe has woken: one wake-up serves all calls finished by then.
 Because the threads hold no Python object and no GIL, a slow disk cannot slow the loop, and the
-loop cannot delay the disk.
+loop cannot delay the disk. Calls that finish together are answered a few in each turn of the loop,
+as who waits for them may do much with the answer.
 
 Threads start when there is work that no idle thread will take, up to a bound per lane; so they
 are made after the fork of the shard, and an idle node has few. There are two lanes, so that reads
@@ -123,13 +124,19 @@ cdef enum:
     LANE_SLOW = 1
     FILE_MODE = 0o600
 
+ANSWERS_AT_ONCE = ANSWERS_MAX
+
 assert sizeof(long) == 8, "file offsets need 64 bits"
 
 
 cdef class IoThreads:
     """The threads and their queues; used by one event loop."""
 
-    def __cinit__(self, int threads_max, int slow_threads_max, IoMemory memory=None):
+    def __cinit__(
+        self, int threads_max, int slow_threads_max, IoMemory memory=None, watch=None
+    ):
+        """`watch(what, callback)`, if given, times the turns in which calls are answered."""
+        self.watch = watch
         assert 0 < threads_max <= LANE_THREADS_MAX, "a lane has a thread, and a bounded number"
         assert 0 < slow_threads_max <= LANE_THREADS_MAX, "a lane has a thread, and a bounded number"
         self.shared = <Shared *>calloc(1, sizeof(Shared))
@@ -213,7 +220,9 @@ cdef class IoThreads:
         self.join()
         if self.loop is None:
             return
-        self.finish_calls()
+        self.take_finished()
+        while self.oldest != NULL:
+            self.answer(ANSWERS_MAX)
         if not self.loop.is_closed():
             self.loop.remove_reader(self.wake_read_fd)
         close(self.wake_read_fd)
@@ -269,30 +278,65 @@ cdef class IoThreads:
         self.wake_read_fd, self.shared.wake_fd = os.pipe()
         os.set_blocking(self.wake_read_fd, False)
         os.set_blocking(self.shared.wake_fd, False)
-        self.loop.add_reader(self.wake_read_fd, self._wake)
+        wake = self._wake
+        self.more = self._answer_more
+        if self.watch is not None:
+            wake = self.watch("answers of the disk's threads", wake)
+            self.more = self.watch("answers of the disk's threads", self.more)
+        self.loop.add_reader(self.wake_read_fd, wake)
         return 0
 
     def _wake(self):
         os.read(self.wake_read_fd, 64)
-        self.finish_calls()
+        self.take_finished()
+        if not self.is_going_on:
+            self._answer_more()
 
-    cdef int finish_calls(self) except -1:
-        """Resolve the futures of all finished calls, oldest first; raises MemoryError."""
+    def _answer_more(self):
+        self.is_going_on = False
+        if self.loop is None:
+            return  # Stopped since this was planned, and everything was answered then.
+        try:
+            self.answer(ANSWERS_MAX)
+        finally:
+            if self.oldest != NULL and not self.is_going_on and self.loop is not None:
+                self.is_going_on = True
+                self.loop.call_soon(self.more)
+
+    cdef int take_finished(self) except -1:
+        """Put all finished calls behind those that wait to be answered, oldest first."""
         cdef Call *call
         cdef Call *newest
+        cdef Call *following
         cdef Call *oldest = NULL
         pthread_mutex_lock(&self.shared.mutex)
         newest = self.shared.done
         self.shared.done = NULL
         pthread_mutex_unlock(&self.shared.mutex)
+        if newest == NULL:
+            return 0
+        call = newest
         while newest != NULL:
-            call = newest
-            newest = call.next
-            call.next = oldest
-            oldest = call
-        while oldest != NULL:
-            call = oldest
-            oldest = call.next
+            following = newest.next
+            newest.next = oldest
+            oldest = newest
+            newest = following
+        if self.oldest == NULL:
+            self.oldest = oldest
+        else:
+            self.youngest.next = oldest
+        self.youngest = call
+        return 0
+
+    cdef int answer(self, int calls_max) except -1:
+        """Resolve the futures of finished calls, the oldest first; raises MemoryError."""
+        cdef Call *call
+        cdef int _i
+        for _i in range(calls_max):
+            call = self.oldest
+            if call == NULL:
+                return 0
+            self.oldest = call.next
             request = <Request>call.request
             Py_DECREF(request)
             call.request = NULL

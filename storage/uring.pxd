@@ -37,6 +37,8 @@ cdef class IoUring:
     cdef readonly IoMemory memory   # which calls borrow
     cdef IoThreads threads   # for what the ring does not carry
     cdef object loop         # the event loop that is woken; taken at the first call
+    cdef object watch        # (what, callback) -> the callback, watched; or None
+    cdef object submit_now   # what the loop calls at the end of a turn
     cdef bint is_submitting  # the loop will call us at the end of this turn
     cdef int moving          # reads and writes in flight
 
@@ -46,6 +48,6 @@ cdef class IoUring:
     cdef int attach(self) except -1
     cdef int make_ring(self) except -1
     cdef int enter(self, unsigned int completions_min) except -1
-    cdef int take_completions(self) except -1
+    cdef int take_completions(self, int *left) except -1
     cdef int complete(self, Request request, int result) except -1
     cdef int give_back(self, int failure) except -1

@@ -1,7 +1,7 @@
 from asyncio import Future
 from typing import Self
 
-from storage.disk import Taker
+from storage.disk import Taker, Watch
 from storage.io_call import Descriptor
 from storage.io_memory import IoMemory
 
@@ -13,7 +13,11 @@ class IoUring:
     @property
     def is_pinned(self) -> bool: ...
     def __new__(
-        cls, entries: int, slow_threads_max: int, memory: IoMemory | None = None
+        cls,
+        entries: int,
+        slow_threads_max: int,
+        memory: IoMemory | None = None,
+        watch: Watch | None = None,
     ) -> Self: ...
     def read(
         self, file: Descriptor, offset: int, size: int, skip: int, wanted: int

@@ -2,8 +2,9 @@
 
 A call fills an entry of the submission ring; at the end of the turn one system call gives the
 kernel all entries of the turn. Completions are announced through an eventfd, and one look at the
-completion ring resolves the futures of all calls finished by then. There is no thread to wake and
-none to wake us, which is most of what a read through `storage.io_threads` costs.
+completion ring resolves the futures of the calls finished by then, a few in each turn of the loop.
+There is no thread to wake and none to wake us, which is most of what a read through
+`storage.io_threads` costs.
 
 The memory that calls borrow is registered with the ring, which saves the kernel looking its pages
 up for each of them. The ring carries reads and writes. Opens, renames, removes, allocations and
@@ -30,7 +31,7 @@ from storage.io_call cimport (
     new_write,
 )
 from storage.io_memory cimport PAGE_BYTES, IoMemory
-from storage.io_threads cimport IoThreads
+from storage.io_threads cimport ANSWERS_MAX, IoThreads
 
 
 cdef extern from *:
@@ -250,13 +251,15 @@ cdef class IoUring:
     Raises OSError if the kernel, or whoever confines this process, does not allow a ring.
     """
 
-    def __cinit__(self, int entries, int slow_threads_max, IoMemory memory=None):
+    def __cinit__(self, int entries, int slow_threads_max, IoMemory memory=None, watch=None):
+        """`watch(what, callback)`, if given, times the turns in which calls are answered."""
         assert 0 < entries <= ENTRIES_MAX, "a ring has entries, and a bounded number"
         self.ring.fd = -1
         self.ring.event_fd = -1
         self.entries = entries
         self.memory = IoMemory(0) if memory is None else memory
-        self.threads = IoThreads(1, slow_threads_max)
+        self.watch = watch
+        self.threads = IoThreads(1, slow_threads_max, None, watch)
         self.make_ring()
 
     def __dealloc__(self):
@@ -314,10 +317,12 @@ cdef class IoUring:
 
     def stop(self):
         """Finish what is in flight, resolve the futures, close the ring, and let the loop go."""
+        cdef int left
         self.is_submitting = True  # Nothing more is left to a later turn.
         while self.moving:
             self.enter(1)
-            self.take_completions()
+            left = self.moving
+            self.take_completions(&left)
         self.threads.stop()
         if self.loop is not None and not self.loop.is_closed():
             self.loop.remove_reader(self.ring.event_fd)
@@ -360,7 +365,7 @@ cdef class IoUring:
         """See that the kernel is entered at the end of this turn; raises MemoryError."""
         if not self.is_submitting:
             self.is_submitting = True
-            self.loop.call_soon(self._submit)
+            self.loop.call_soon(self.submit_now)
         return 0
 
     cdef int attach(self) except -1:
@@ -368,7 +373,12 @@ cdef class IoUring:
         loop = asyncio.get_running_loop()
         if self.ring.fd < 0:
             self.make_ring()
-        loop.add_reader(self.ring.event_fd, self._wake)
+        wake = self._wake
+        self.submit_now = self._submit
+        if self.watch is not None:
+            wake = self.watch("answers of the disk", wake)
+            self.submit_now = self.watch("calls to the disk and its answers", self.submit_now)
+        loop.add_reader(self.ring.event_fd, wake)
         self.loop = loop
         self.is_submitting = False
         return 0
@@ -382,19 +392,21 @@ cdef class IoUring:
         return 0
 
     def _submit(self):
+        cdef int left = ANSWERS_MAX
         if self.ring.fd < 0:
             return  # Stopped since this was planned, and everything was finished then.
         self.is_submitting = False
         if pythia_ring_has_work(&self.ring):
             self.enter(0)
         # What the kernel had at hand is finished already.
-        self.take_completions()
+        self.take_completions(&left)
         if self.ring.fd >= 0 and pythia_ring_has_work(&self.ring):
             self.submit_later()
 
     def _wake(self):
         cdef uint64_t count
         cdef int _round
+        cdef int left = ANSWERS_MAX
         if self.ring.fd < 0:
             return
         # The kernel prepares completions when it is entered, and announces them once more: that is
@@ -404,10 +416,12 @@ cdef class IoUring:
             if not pythia_ring_has_work(&self.ring):
                 return
             self.enter(0)
-            self.take_completions()
+            self.take_completions(&left)
             if self.ring.fd < 0:
                 return  # Who was told has stopped us.
             unistd_read(self.ring.event_fd, &count, sizeof(count))
+            if left == 0:
+                break
         self.submit_later()
 
     cdef int enter(self, unsigned int completions_min) except -1:
@@ -421,22 +435,27 @@ cdef class IoUring:
             # Short of memory or of room for completions: what is finished has to be taken first.
             if self.loop is not None and not self.is_submitting and not self.loop.is_closed():
                 self.is_submitting = True
-                self.loop.call_soon(self._submit)
+                self.loop.call_soon(self.submit_now)
             return 0
         self.give_back(failure)
         return 0
 
-    cdef int take_completions(self) except -1:
-        """Resolve the futures of all finished calls, oldest first; raises MemoryError."""
+    cdef int take_completions(self, int *left) except -1:
+        """Resolve the futures of so many finished calls, oldest first; raises MemoryError.
+
+        `left` is how many more may be answered in this turn.
+        """
         cdef int result = 0
         cdef Request request
         cdef void *found
-        while True:
+        while left[0] > 0:
             found = pythia_ring_take(&self.ring, &result)
             if found == NULL:
                 return 0
+            left[0] -= 1
             request = <Request>found  # A reference, as complete() drops the kernel's.
             self.complete(request, result)
+        return 0
 
     cdef int complete(self, Request request, int result) except -1:
         """Finish a call, or queue what is left of it; raises MemoryError."""

@@ -3,7 +3,9 @@
     python -m bench.load.wide [--megabytes 1000] [--tombstones 10000000] [--tables 5000]
 
 The node has 256 MiB and runs on core 0, the client on core 1. While pages are read, another process
-asks OPTIONS in a loop: its longest wait shows how long a turn of the shard's loop can be.
+asks OPTIONS in a loop: its longest wait shows how long a turn of the shard's loop can be. On a
+machine with other work a wait may be that of the shard, or of the one who asks, for a processor:
+the kernel counts that for every thread, so it is told beside, and what is left without it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import tempfile
 import time
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.load.servers import wait_until_idle
 from tests.harness.node_process import NodeProcess
@@ -32,26 +35,56 @@ KEYSPACE = (
 )
 
 
-def _probe(port: int, ends: Event, result: multiprocessing.Queue[tuple[float, float]]) -> None:
-    """Asks OPTIONS until told to end; gives the median and the longest wait in milliseconds."""
+class Wait(NamedTuple):
+    """One request, in milliseconds."""
+
+    whole: float
+    shard_ready: float
+    """For how long the shard could have run, and had no processor."""
+
+    asker_ready: float
+    """The same for the process that asks."""
+
+    shard_ran: float
+
+    @property
+    def ours(self) -> float:
+        """What is left if everybody has a processor."""
+        return self.whole - self.shard_ready - self.asker_ready
+
+
+def _scheduled(pid: int) -> tuple[float, float]:
+    """How long a process's first thread has run, and waited for a processor; milliseconds."""
+    ran, ready = Path(f"/proc/{pid}/schedstat").read_text().split()[:2]
+    return int(ran) / 1e6, int(ready) / 1e6
+
+
+def _probe(port: int, shard: int, ends: Event, result: multiprocessing.Queue[list[Wait]]) -> None:
+    """Asks OPTIONS until told to end; gives all waits."""
     os.sched_setaffinity(0, {1})
     client = WireClient("127.0.0.1", port)
+    me = os.getpid()
     waits = []
     while not ends.wait(0.001):
+        ran, ready = _scheduled(shard)
+        my_ready = _scheduled(me)[1]
         began = time.perf_counter()
         client.call(OP_OPTIONS, b"")
-        waits.append((time.perf_counter() - began) * 1e3)
+        whole = (time.perf_counter() - began) * 1e3
+        my_ready = _scheduled(me)[1] - my_ready
+        now_ran, now_ready = _scheduled(shard)
+        waits.append(Wait(whole, now_ready - ready, my_ready, now_ran - ran))
     client.close()
-    result.put((statistics.median(waits), max(waits)))
+    result.put(waits)
 
 
 class Probe:
     """How long others wait, while the block runs."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, node: NodeProcess) -> None:
         self._ends = multiprocessing.Event()
-        self._result: multiprocessing.Queue[tuple[float, float]] = multiprocessing.Queue()
-        arguments = (port, self._ends, self._result)
+        self._result: multiprocessing.Queue[list[Wait]] = multiprocessing.Queue()
+        arguments = (node.port, node.shard_pids()[0], self._ends, self._result)
         self._process = multiprocessing.Process(target=_probe, args=arguments)
 
     def __enter__(self) -> Probe:
@@ -60,9 +93,17 @@ class Probe:
 
     def __exit__(self, *_: object) -> None:
         self._ends.set()
-        median, longest = self._result.get()
+        waits = self._result.get()
         self._process.join()
-        print(f"    others meanwhile: median {median:.2f} ms, longest {longest:.1f} ms")
+        median = statistics.median(wait.whole for wait in waits)
+        longest, ours = max(waits), max(waits, key=lambda wait: wait.ours)
+        print(
+            f"    others meanwhile ({len(waits)} times): median {median:.2f} ms, longest "
+            f"{longest.whole:.1f} ms, in which the shard ran {longest.shard_ran:.1f} ms and was "
+            f"kept from a processor for {longest.shard_ready:.1f} ms, the one who asks for "
+            f"{longest.asker_ready:.1f} ms; longest without such waits {ours.ours:.1f} ms "
+            f"(the shard ran {ours.shard_ran:.1f} ms of it); load {os.getloadavg()[0]:.1f}"
+        )
 
 
 def pss_mib(node: NodeProcess) -> float:
@@ -115,11 +156,11 @@ def wide_partition(node: NodeProcess, client: WireClient, megabytes: int) -> Non
     )
     for when in ("right after the writes", "when nothing else is done"):
         print(f"  {when}")
-        with Probe(node.port):
+        with Probe(node):
             for what, rest in ways:
                 _time_pages(client, what, of_it + rest, 200)
         wait_until_idle(node.shard_pids())
-    with Probe(node.port):
+    with Probe(node):
         _time_pages(client, "all of it", of_it, rows)
     print(f"  PSS {pss_mib(node):.0f} MiB")
 
@@ -131,9 +172,13 @@ def tombstones(node: NodeProcess, client: WireClient, count: int) -> None:
     _fill(client, delete, count, [])
     client.query(f"INSERT INTO bench.queue (k, c, v) VALUES (0x6b, {count}, 0x01)")
     print(f"{count} tombstones before one row; PSS {pss_mib(node):.0f} MiB")
-    with Probe(node.port):
+    with Probe(node):
         _time_pages(client, "page by page", "SELECT * FROM bench.queue WHERE k = 0x6b", count)
     print(f"  PSS {pss_mib(node):.0f} MiB")
+
+
+def _show_stalls(node: NodeProcess) -> None:
+    """What the node's own stall detector has said."""
     for line in node.log.read_text().splitlines():
         if "turns of the loop" in line:
             print(f"  log: {line}")
@@ -176,6 +221,7 @@ def main() -> None:
                 tombstones(node, client, options.tombstones)
             if options.tables:
                 many_tables(node, client, options.tables)
+            _show_stalls(node)
         finally:
             node.close()
 

@@ -119,7 +119,7 @@ async def build(directory: str = "memory://bench") -> Shard:
             siblings=NoSiblings(),
             loop=asyncio.get_running_loop(),
             has_failed=failures.append,
-            stalls=Stalls(time.monotonic),
+            stalls=Stalls(time.monotonic, time.thread_time),
         )
     )
     await shard.open_schema()

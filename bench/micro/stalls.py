@@ -35,16 +35,17 @@ def key_of(number: int) -> bytes:
 
 async def timed(name: str, work: Awaitable[T]) -> T:
     """Awaits the work in a task of its own and says which of its turns was the longest."""
-    stalls = Stalls(time.thread_time, lambda _: None)
+    stalls = Stalls(time.thread_time, time.thread_time, lambda _: None)
     loop = asyncio.get_running_loop()
     loop.set_task_factory(stalls.make_task)
     began = time.thread_time()
     result = await loop.create_task(_await(work))
     took = time.thread_time() - began
     loop.set_task_factory(None)
+    long = stalls.by_cpu
     print(
-        f"  {name}: {took * 1e3:.0f} ms of CPU, {stalls.count} turns over 5 ms, "
-        f"longest {stalls.longest_s * 1e3:.1f} ms {stalls.what}"
+        f"  {name}: {took * 1e3:.0f} ms of CPU, {long.count} turns over 5 ms, "
+        f"longest {long.longest_s * 1e3:.1f} ms {long.what}"
     )
     return result
 

@@ -8,14 +8,13 @@ import pytest
 import storage.direct_disk
 from node.config import build_config
 from node.start import EXIT_CANNOT_START, start_node
-from storage.io_memory import IoMemory
 from storage.uring import IoUring
 
 
 def test_rings_that_are_forced_and_refused_end_the_start_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(entries: int, slow_threads_max: int, memory: IoMemory) -> IoUring:
+    def refuse(*_: object) -> IoUring:
         raise OSError(errno.EPERM, "refused")
 
     monkeypatch.setattr(storage.direct_disk, "IoUring", refuse)

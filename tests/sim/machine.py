@@ -202,7 +202,7 @@ class Machine:
             siblings=endpoint or NoSiblings(),
             loop=self.loop,
             has_failed=lambda error: self._failed(life, error),
-            stalls=Stalls(self.loop.time),
+            stalls=Stalls(self.loop.time, self.loop.time),
             boot=b"boot %d" % self.cuts,
         )
 

@@ -1,5 +1,7 @@
 """Which blocks stay when there is no room for all of them."""
 
+import gc
+import time
 from collections import OrderedDict
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ from storage.sstable.reader import Parsed, SSTable
 
 BLOCK_BYTES = 1_000
 ROOM_BYTES = 16 * BLOCK_BYTES
+PLACE_BYTES = 3 << 20
 
 
 class _IndexBlock:
@@ -103,7 +106,7 @@ _STEPS = st.lists(
             ["put data", "put index", "put both"] * 3 + ["find"] * 6 + ["forget", "resize"]
         ),
         st.integers(0, 1),
-        st.integers(0, 9),
+        st.integers(0, 9).map(lambda n: n * PLACE_BYTES),
         st.integers(1_200, 1_900),
     ),
     min_size=20,
@@ -136,10 +139,10 @@ def test_the_cache_keeps_what_an_ordered_dict_would(
             twin.bytes_max = size * 8
             twin.shrink()
         elif step == "put both":
-            fetch = Fetch(table, Kind.DATA, [Extent(offset, 1), Extent(offset + 1, 1)])
+            fetch = Fetch(table, Kind.DATA, [Extent(offset, 1), Extent(offset + PLACE_BYTES, 1)])
             cache.put(fetch, [data, index])
             twin.put(table, offset, data)
-            twin.put(table, offset + 1, index)
+            twin.put(table, offset + PLACE_BYTES, index)
             index_misses += 1
         else:
             index_misses += step == "put index"
@@ -168,11 +171,32 @@ def test_frames_read_together_are_found_together_or_not_at_all() -> None:
 
 def test_a_file_with_many_blocks_is_forgotten_in_parts() -> None:
     cache, table = BlockCache(1 << 20), cast(SSTable, object())
-    for offset in range(10):
-        cache.put_one(table, offset, Block(b"a"))
+    for n in range(10):
+        cache.put_one(table, n // 3 * PLACE_BYTES + n, Block(b"a"))
     assert cache.forget(table, 4)
     assert len(cache) == 6
     assert not cache.forget(table, 6)
     assert (len(cache), cache.used_bytes) == (0, 0)
     assert not cache.forget(table)
     cache.check()
+
+
+def _longest_put(blocks: int) -> float:
+    """The longest of many insertions into one file, in seconds of the processor."""
+    cache, table, block = BlockCache(1 << 40), cast(SSTable, object()), Block(b"a")
+    longest = 0.0
+    began = time.thread_time()
+    for n in range(blocks):
+        cache.put_one(table, n * 5_000, block)
+        now = time.thread_time()
+        longest = max(longest, now - began)
+        began = now
+    return longest
+
+
+def test_no_insertion_takes_long_however_many_blocks_of_a_file_there_are() -> None:
+    gc.disable()
+    try:
+        assert min(_longest_put(400_000) for _ in range(3)) < 0.003
+    finally:
+        gc.enable()

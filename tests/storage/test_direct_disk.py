@@ -7,17 +7,18 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage.direct_disk import DirectDisk, supports_direct
+from storage.direct_disk import DirectDisk, FileCalls, supports_direct
 from storage.disk import OpenMode
 from storage.errors import DirectoryLocked, DiskError, DiskFull, TooManyOpenFiles
 from storage.io_call import Descriptor
-from storage.io_threads import IoThreads
+from storage.io_threads import ANSWERS_AT_ONCE, IoThreads
+from storage.uring import IoUring
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -242,3 +243,72 @@ def test_a_caller_who_gives_up_waiting_leaves_the_turn_to_others(tmp_path: Path)
         await file.close()
 
     run(disk, test())
+
+
+class Turns:
+    """Counts in how many watched turns how many reads were answered."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self.per_turn: list[int] = []
+
+    def watch(self, what: str, call: Callable[..., None]) -> Callable[..., None]:
+        assert "disk" in what
+
+        def watched() -> None:
+            before = len(self.answers)
+            call()
+            self.per_turn.append(len(self.answers) - before)
+
+        return watched
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, data: bytes) -> None:
+        self.answers.append(data)
+
+    def set_exception(self, failure: BaseException) -> None:
+        raise failure
+
+
+def calls_of(name: str, turns: Turns) -> FileCalls:
+    """The calls of one kind, watched; the test is skipped where the kernel does not allow them."""
+    if name == "threads":
+        return IoThreads(4, 1, watch=turns.watch)
+    try:
+        return IoUring(128, 1, watch=turns.watch)
+    except OSError as failure:
+        pytest.skip(f"no io_uring here: {errno.errorcode.get(failure.errno or 0)}")
+
+
+@pytest.mark.parametrize("name", ["uring", "threads"])
+@pytest.mark.parametrize("stops", [False, True])
+def test_calls_that_end_together_are_answered_a_few_in_each_watched_turn(
+    tmp_path: Path, name: str, stops: bool
+) -> None:
+    turns = Turns()
+    calls = calls_of(name, turns)
+    count = 5 * ANSWERS_AT_ONCE + 3
+    (tmp_path / "a").write_bytes(b"".join(bytes([n]) * 512 for n in range(count)))
+
+    async def test() -> None:
+        file = Descriptor(os.open(tmp_path / "a", os.O_RDONLY))
+        for n in range(count):
+            calls.begin_read(file, n * 512, 512, 0, 512, turns)
+        while len(turns.answers) < (1 if stops else count):
+            await asyncio.sleep(0)
+        others = len(turns.answers)
+        calls.stop()
+        assert len(turns.answers) == count
+        assert sum(turns.per_turn) == others, "all turns in which calls are answered are watched"
+
+    async def bounded() -> None:
+        async with asyncio.timeout(20):
+            await test()
+
+    asyncio.run(bounded())
+    assert sorted(turns.answers) == [bytes([n]) * 512 for n in range(count)]
+    assert max(turns.per_turn) <= ANSWERS_AT_ONCE
+    if name == "uring" and not stops:
+        assert max(turns.per_turn) == ANSWERS_AT_ONCE, "many have ended together"

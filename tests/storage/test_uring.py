@@ -15,7 +15,6 @@ from storage.direct_disk import DirectDisk, IoChoice, open_direct_disk, supports
 from storage.disk import OpenMode
 from storage.errors import DiskError, IoUringRefused
 from storage.io_call import Descriptor
-from storage.io_memory import IoMemory
 from storage.uring import IoUring
 
 PAGE = bytes(range(256)) * 16
@@ -166,7 +165,7 @@ def test_a_closed_ring_leaves_no_descriptor(tmp_path: Path) -> None:
 def test_a_kernel_without_rings_ends_the_start_only_if_rings_are_forced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(entries: int, slow_threads_max: int, memory: IoMemory) -> IoUring:
+    def refuse(*_: object) -> IoUring:
         raise OSError(errno.EPERM, "refused")
 
     monkeypatch.setattr(storage.direct_disk, "IoUring", refuse)
