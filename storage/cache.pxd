@@ -78,7 +78,7 @@ cdef class RowCache:
     cdef bint make_room(self, Py_ssize_t size) except -1
     cdef int take(self, CachedPartition partition, Stretch stretch) except -1
     cdef int put(self, CachedPartition partition, Chunk chunk, bint is_touched) except -1
-    cdef int join(self, CachedPartition partition, Chunk chunk) except -1
+    cdef int join(self, CachedPartition partition, Chunk chunk, bint is_touched) except -1
     cdef int put_split(self, CachedPartition partition, Chunk chunk, bint is_touched) except -1
     cdef int absorb_head(self, CachedPartition partition, tuple head) except -1
     cdef Chunk absorb_into(

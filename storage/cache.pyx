@@ -25,7 +25,7 @@ from storage.key_map cimport KeyMap
 from storage.memtable cimport MemoryRun
 from storage.merge cimport Chunk, CompactionMerge, clip, insert_tombstone
 from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
-from storage.row cimport merge_pair
+from storage.row cimport merge_pair, shadow_row
 from storage.sorted_map cimport untracked
 
 from storage.merge import DONE as _DONE
@@ -291,7 +291,7 @@ cdef class TableCache:
         elif not partition.is_free(chunk.start, chunk.end):
             return False
         cache.insertions += 1
-        cache.join(partition, chunk)
+        cache.join(partition, chunk, False)
         # The bytes of a joined stretch are not the sum of its parts.
         while cache.used_bytes > cache.bytes_max:
             cache.evict()
@@ -307,26 +307,36 @@ cdef class TableCache:
         """Merges what a flushed memtable has of a partition into what is cached of it, in slices.
 
         Starts with b""; gives where the next slice of the partition starts, None after the last.
-        A slice ends when about `rows_max` rows were merged.
+        A slice ends when about `rows_max` rows were merged. What a deletion of the partition hides
+        goes, and leaves gaps that are known to be empty.
         """
         cdef RowCache cache = self.cache
         cdef CachedPartition partition = self.partitions.find(key)
         cdef Stretch stretch
         cdef Chunk part
         cdef bytes position = start
-        cdef Py_ssize_t left = rows_max
+        cdef tuple head
+        cdef Py_ssize_t left = rows_max, count
+        cdef bint hides
         if partition is None:
             return None
+        head = run.head
         if not len(start):
-            cache.absorb_head(partition, run.head)
+            cache.absorb_head(partition, head)
+        # A deletion that is new hides rows anywhere, of which the memtable says nothing more.
+        hides = head[0] != INT64_MIN and head[0] == partition.deletion_ts
         while position is not None and left > 0:
             stretch = partition.at_or_above(position)
-            position = None if stretch is None else next_change(run, max(position, stretch.start))
+            if stretch is None:
+                position = None
+            elif not hides:
+                position = next_change(run, max(position, stretch.start))
             left -= ABSORB_STEP_ROWS
             if position is None or ends_before(stretch.end, position):
                 continue
+            count = stretch.count()
             part = cache.absorb_into(partition, stretch, run, rows_max)
-            left -= len(part.rows)
+            left -= max(count, len(part.rows))
             position = part.end if len(part.end) else None
         while cache.used_bytes > cache.bytes_max:
             cache.evict()
@@ -522,16 +532,15 @@ cdef class RowCache:
         partition.add(stretch)
         return self.link(stretch)
 
-    cdef int join(self, CachedPartition partition, Chunk chunk) except -1:
+    cdef int join(self, CachedPartition partition, Chunk chunk, bint is_touched) except -1:
         """Adds a chunk that overlaps nothing, as one stretch with a small neighbour it touches."""
         cdef Py_ssize_t index = partition.last_from(chunk.start)
         cdef Stretch left, right
-        cdef bint is_touched = False
         if index >= 0:
             left = partition.at(index)
             if left.end == chunk.start and left.count() + len(chunk.rows) <= JOIN_ROWS_MAX:
                 chunk = joined(left.chunk(), chunk)
-                is_touched = left.is_touched
+                is_touched = is_touched or left.is_touched
                 self.take(partition, left)
                 index -= 1
         if index + 1 < partition.count():
@@ -544,10 +553,13 @@ cdef class RowCache:
 
     cdef int absorb_head(self, CachedPartition partition, tuple head) except -1:
         """Merges a memtable's deletion and static row into those of a partition."""
-        cdef bytes merged = merge_pair(partition.static_row, <bytes>head[2])
-        cdef Py_ssize_t growth = cost_of(merged) - cost_of(partition.static_row)
+        cdef bytes merged
+        cdef Py_ssize_t growth
         if head[:2] > (partition.deletion_ts, partition.deleted_at):
             partition.deletion_ts, partition.deleted_at = head[0], head[1]
+        merged = merge_pair(partition.static_row, <bytes>head[2])
+        merged = shadow_row(merged, partition.deletion_ts)
+        growth = cost_of(merged) - cost_of(partition.static_row)
         partition.static_row = merged
         partition.cost += growth
         return self.charge(growth)
@@ -563,7 +575,10 @@ cdef class RowCache:
         cdef Chunk part = merged(partition, whole, run, rows_max)
         cdef bint is_touched = stretch.is_touched
         self.take(partition, stretch)
-        self.put_split(partition, part, is_touched)
+        if len(part.rows):
+            self.put_split(partition, part, is_touched)
+        else:
+            self.join(partition, part, is_touched)
         if compare_ends(part.end, whole.end) < 0:
             self.put(partition, cut(whole, part.end, whole.end), is_touched)
         return part

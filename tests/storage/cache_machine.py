@@ -20,12 +20,14 @@ from typing import Any, TypeVar, cast
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
+from storage.cache import TableCache
 from storage.disk import Bytes, File, OpenMode, Taker
 from storage.engine import Engine
 from storage.layout import Layout
 from storage.memory_disk import MemoryDisk
 from storage.memory_read import read_memory
 from storage.memtable import Memtable
+from storage.row import shadow
 from storage.slice import Page, Slice
 from storage.snapshot import SnapshotFile
 from storage.table import Table
@@ -359,6 +361,8 @@ class CacheMachine(EngineMachine):
             return
         self.steps += 1
         for key in (KEY, OTHER):
+            if not self.flights:
+                self.assert_nothing_hidden_is_kept(table.rows, key)
             for wanted in self.cached_slices(table, key):
                 answer = self.engine.read(wanted, self.now)
                 assert isinstance(answer, Page), "what is cached is answered at once"
@@ -366,6 +370,17 @@ class CacheMachine(EngineMachine):
                 if self.probe_times:
                     ts = self.probe_times[self.steps % len(self.probe_times)]
                     self.probe(table, wanted, key, ts)
+
+    def assert_nothing_hidden_is_kept(self, rows: TableCache, key: bytes) -> None:
+        """What deletions of the partition hide takes no memory once they were flushed."""
+        run = rows.find(key)
+        if run is None:
+            return
+        deletion_ts, _, static_row = run.head
+        assert shadow(static_row, deletion_ts) == static_row
+        for chunk in rows.stretches_of(key):
+            assert all(shadow(row, deletion_ts) == row for row in chunk.rows)
+            assert all(tombstone[2] > deletion_ts for tombstone in chunk.tombstones)
 
     def cached_slices(self, table: Table, key: bytes) -> Iterator[Slice]:
         """What is known of a partition, in both directions."""

@@ -160,6 +160,73 @@ def test_much_is_absorbed_in_slices_between_which_everything_is_in_order() -> No
     assert chunks[-1].rows == [row(2)], "the cell with the higher timestamp has won"
 
 
+@pytest.mark.parametrize("rows_max", [1, 10, 10_000])
+def test_what_a_flushed_deletion_of_the_partition_hides_goes_from_memory(rows_max: int) -> None:
+    shard = RowCache(1 << 20)
+    table = TableCache(shard)
+    for first in (0, 100, 300):
+        places = [b"c%04d" % number for number in range(first, first + 100)]
+        rows = [row(9 if number % 25 == 7 else 1) for number in range(100)]
+        tombstones = [(places[0], places[1], 2, 0), (places[1], places[2], 8, 0)]
+        chunk = Chunk(places[0], b"c%04d" % (first + 100), places, rows, tombstones)
+        assert table.insert(b"k", (NO_DELETION, 0, row(1)), chunk, 0)
+    before = shard.used_bytes
+    memtable = Memtable(True, True)
+    builder = MutationBuilder(b"t" * 16, b"k")
+    builder.delete_partition(5, 6)
+    builder.row(b"c0150", row(6))
+    builder.row(b"c0250", row(6))
+    memtable.apply(builder.finish())
+    run = memtable.find(b"k")
+    assert run is not None
+    position: bytes | None = b""
+    while (position := table.absorb(b"k", run, position, rows_max)) is not None:
+        table.check()
+        shard.check()
+    table.check()
+    shard.check()
+    found = table.find(b"k")
+    assert found is not None and found.head == (5, 6, b"")
+    chunks = table.stretches_of(b"k")
+    left = [clustering for chunk in chunks for clustering in chunk.clusterings]
+    kept = [n + first for first in (0, 100, 300) for n in range(7, 100, 25)]
+    assert left == sorted(b"c%04d" % number for number in [*kept, 150]), "the newer ones stay"
+    assert [t[2] for chunk in chunks for t in chunk.tombstones] == [8, 8, 8]
+    assert (chunks[0].start, chunks[-1].end) == (b"c0000", b"c0400")
+    assert shard.used_bytes < before // 5
+
+
+def test_a_deleted_partition_is_one_gap_that_is_known_to_be_empty(table: TableCache) -> None:
+    for place in (b"a", b"b", b"c"):
+        chunk = Chunk(place, bytes([place[0] + 1]), [place], [row(1)])
+        assert table.insert(b"k", HEAD, chunk, 0)
+    memtable = Memtable(True, False)
+    builder = MutationBuilder(b"t" * 16, b"k")
+    builder.delete_partition(1, 6)
+    memtable.apply(builder.finish())
+    run = memtable.find(b"k")
+    assert run is not None
+    assert table.absorb(b"k", run, b"", 100) is None
+    (chunk,) = table.stretches_of(b"k")
+    assert (chunk.start, chunk.end, chunk.rows) == (b"a", b"d", [])
+    table.check()
+
+
+def test_a_deletion_that_is_older_than_the_one_known_changes_nothing(table: TableCache) -> None:
+    assert table.insert(b"k", (7, 7, b""), one(b"c", 9), 0)
+    before = table.stretches_of(b"k")[0].rows
+    memtable = Memtable(True, False)
+    builder = MutationBuilder(b"t" * 16, b"k")
+    builder.delete_partition(6, 6)
+    memtable.apply(builder.finish())
+    run = memtable.find(b"k")
+    assert run is not None
+    assert table.absorb(b"k", run, b"", 100) is None
+    assert table.stretches_of(b"k")[0].rows == before
+    found = table.find(b"k")
+    assert found is not None and found.head == (7, 7, b"")
+
+
 def test_clearing_forgets_at_once_and_frees_in_slices(shard: RowCache, table: TableCache) -> None:
     for number in range(10):
         assert table.insert(b"k%d" % number, HEAD, one(b"c"), 0)
