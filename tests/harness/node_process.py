@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_LINE = "Pythia serves."
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
+DRIVER_TIMEOUT_S = 20.0
 
 
 class NodeProcess:
@@ -130,7 +131,9 @@ class NodeProcess:
         """A Cluster of the public Python driver that knows this node."""
         from cassandra.cluster import Cluster
 
-        return Cluster([self.address], port=self.port, **options)
+        # The driver's 2 s for a control connection are too few where other tests run beside.
+        patient = dict.fromkeys(("connect_timeout", "control_connection_timeout"), DRIVER_TIMEOUT_S)
+        return Cluster([self.address], port=self.port, **(patient | options))
 
 
 def _forward(output: Any, lines: queue.SimpleQueue[str]) -> None:
