@@ -151,13 +151,15 @@ class SSTableJson:
             path, kind = _element(kind, cursor.path())
             fields.append(("path", _array([json.dumps(path)])))
         if cursor.flags & TOMBSTONE:
-            when = _object([("local_delete_time", self._time_s(cursor.expiry))])
+            # One that expired counts as deleted when it was written.
+            deleted_at = max(cursor.expiry - cursor.ttl, 0)
+            when = _object([("local_delete_time", self._time_s(deleted_at))])
             fields.append(("deletion_info", when))
         else:
             fields.append(("value", _value(kind, cursor)))
         if cursor.timestamp != marker_ts:
             fields.append(("tstamp", self._time_us(cursor.timestamp)))
-        if cursor.flags & EXPIRING:
+        if cursor.flags & (EXPIRING | TOMBSTONE) == EXPIRING:
             fields += self._expiry(cursor.ttl, cursor.expiry)
         return _object(fields)
 

@@ -12,7 +12,7 @@ cdef enum:                      # flags of a row
     ROW_DELETED = 4             # everything in it up to deletion_ts is deleted
 
 cdef enum:                      # flags of a cell
-    CELL_TOMBSTONE = 1
+    CELL_TOMBSTONE = 1          # with EXPIRING: of a cell that expired, which keeps its rank
     CELL_EXPIRING = 2
     CELL_HAS_PATH = 4
     CELL_COMPLEX_DELETION = 8   # with TOMBSTONE: deletes the collection's older elements
@@ -40,7 +40,7 @@ cdef struct Cell:
     uint32_t column
     int64_t timestamp
     uint32_t ttl                # 0 unless EXPIRING
-    uint32_t expiry             # of a tombstone: the second of its deletion
+    uint32_t expiry             # of a mere tombstone: the second of its deletion
     const uint8_t* path         # NULL unless HAS_PATH
     Py_ssize_t path_size
     const uint8_t* value        # NULL if there is none

@@ -90,14 +90,17 @@ cdef const uint8_t* read_lifetime(Cell* cell, const uint8_t* at, const uint8_t* 
     """The seconds of an expiring cell or of a tombstone; returns where the path begins."""
     cell.ttl = cell.expiry = 0
     if cell.flags & CELL_TOMBSTONE:
-        if cell.flags & (CELL_EXPIRING | CELL_COUNTER) or end - at < 4:
+        if cell.flags & CELL_COUNTER:
             corrupt("a tombstone is malformed")
-        cell.expiry = get_u32(at)
-        return at + 4
-    if cell.flags & CELL_COMPLEX_DELETION:
+        if not cell.flags & CELL_EXPIRING:
+            if end - at < 4:
+                corrupt("a tombstone is malformed")
+            cell.expiry = get_u32(at)
+            return at + 4
+    elif cell.flags & CELL_COMPLEX_DELETION:
         corrupt("a complex deletion is no tombstone")
     if cell.flags & CELL_EXPIRING:
-        if end - at < 8:
+        if end - at < 8 or cell.flags & CELL_COMPLEX_DELETION:
             corrupt("a cell's expiry is cut off")
         cell.ttl = get_u32(at)
         cell.expiry = get_u32(at + 4)
@@ -147,8 +150,10 @@ cdef int compare_strength(const Cell* a, const Cell* b) noexcept nogil:
     """Positive if `a` wins over `b` in the same place, negative if `b` does."""
     cdef int a_kind, b_kind, order
     cdef bint counters = ((a.flags | b.flags) & CELL_COUNTER) != 0
-    a_kind = 2 if a.flags & CELL_TOMBSTONE else 1 if a.flags & CELL_EXPIRING else 0
-    b_kind = 2 if b.flags & CELL_TOMBSTONE else 1 if b.flags & CELL_EXPIRING else 0
+    # One that has expired stays among the expiring cells after its burial: whether and where a
+    # compaction has met it decides nothing.
+    a_kind = 1 if a.flags & CELL_EXPIRING else 2 if a.flags & CELL_TOMBSTONE else 0
+    b_kind = 1 if b.flags & CELL_EXPIRING else 2 if b.flags & CELL_TOMBSTONE else 0
     if counters and (a_kind == 2) != (b_kind == 2):
         return a_kind - b_kind      # a deleted counter stays deleted, whatever the timestamps
     if a.timestamp != b.timestamp:
@@ -158,6 +163,8 @@ cdef int compare_strength(const Cell* a, const Cell* b) noexcept nogil:
     order = compare_unsigned(a.expiry, b.expiry)
     if order == 0:
         order = compare_unsigned(b.ttl, a.ttl)
+    if order == 0:
+        order = (a.flags & CELL_TOMBSTONE) - (b.flags & CELL_TOMBSTONE)
     if order == 0:
         order = compare_raw(a.value, a.value_size, b.value, b.value_size)
     return order

@@ -304,8 +304,9 @@ cdef bytes purge_row(
 ):
     """What a compaction keeps of a row.
 
-    Cells that expired become tombstones of the second of their writing, because every replica
-    that has them lets them expire by itself. Tombstones and expired markers go when they are
+    Cells that expired lose their values. They keep their TTL and expiry, so that they win and lose
+    as before, and count as deleted in the second of their writing, because every replica that has
+    them lets them expire by itself. Tombstones and expired markers go when they are
     older than the grace time (before `gc_before_s`) and nothing elsewhere can hold what they
     cover (timestamp below `purgeable_before_us`). Cells of columns that are gone go.
     """
@@ -334,10 +335,10 @@ cdef bytes purge_row(
             continue
         if existing is not None and not existing.has(cell.column):
             continue
-        if is_expired(&cell, wall_s):
+        if is_expired(&cell, wall_s) and not cell.flags & CELL_TOMBSTONE:
             bury(&cell)
         if cell.flags & CELL_TOMBSTONE:
-            if cell.expiry < gc_before_s and cell.timestamp < purgeable_before_us:
+            if deleted_at(&cell) < gc_before_s and cell.timestamp < purgeable_before_us:
                 continue
         if has_name:
             _writer.put_cell(&name)
@@ -368,18 +369,22 @@ cdef bint may_purge(
         is_named = True
         if existing is not None and not existing.has(cell.column):
             return True
-        if is_expired(&cell, wall_s):
-            return True
-        if cell.flags & CELL_TOMBSTONE and cell.expiry < gc_before_s:
+        if cell.flags & CELL_TOMBSTONE:
+            if deleted_at(&cell) < gc_before_s:
+                return True
+        elif is_expired(&cell, wall_s):
             return True
     return not is_named
 
 
+cdef inline int64_t deleted_at(const Cell* cell) noexcept nogil:
+    """From which second on the grace time of a tombstone is counted."""
+    return cell.expiry - cell.ttl if cell.expiry > cell.ttl else 0
+
+
 cdef int bury(Cell* cell) except -1:
-    """Makes an expired cell a tombstone, in the scratch buffer."""
-    cell.flags = (cell.flags & CELL_HAS_PATH) | CELL_TOMBSTONE
-    cell.expiry = cell.expiry - cell.ttl if cell.expiry > cell.ttl else 0
-    cell.ttl = 0
+    """Makes an expired cell a tombstone that keeps TTL and expiry, in the scratch buffer."""
+    cell.flags = (cell.flags & CELL_HAS_PATH) | CELL_TOMBSTONE | CELL_EXPIRING
     cell.value = NULL
     cell.value_size = 0
     encode_body(_body, cell)

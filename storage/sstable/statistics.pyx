@@ -136,16 +136,19 @@ cdef class Statistics:
 
     cdef int _saw_cell(self, Input* source, int64_t base) except -1:
         cdef uint8_t flags = get_u8(source)
-        cdef uint32_t ttl, at = UINT32_MAX
+        cdef uint32_t ttl = 0, at = UINT32_MAX
         cdef Py_ssize_t length
         get_uvarint(source)
         if not flags & CELL_SAME_TS:
             base = <int64_t>get_u64(source)
         if flags & CELL_EXPIRING:
             ttl = get_u32(source)
-            self.max_ttl_s = max(self.max_ttl_s, ttl)
+            if not flags & CELL_TOMBSTONE:
+                self.max_ttl_s = max(self.max_ttl_s, ttl)
         if flags & (CELL_EXPIRING | CELL_TOMBSTONE):
             at = get_u32(source)
+            if flags & CELL_TOMBSTONE:  # One that expired was deleted when it was written.
+                at = at - ttl if at > ttl else 0
             self.tombstones += 1
         if flags & CELL_HAS_PATH:
             get_span(source, &length)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cql.sstable_json import SSTableJson, instant_text
-from storage.row import RowBuilder
+from storage.row import RowBuilder, purge
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -54,3 +54,13 @@ def test_without_a_schema_everything_is_hexadecimal() -> None:
         '"end": {"type": "exclusive", "clustering": ["61"], '
         '"deletion_info": {"marked_deleted": "1", "local_delete_time": "2"}}}'
     )
+
+
+def test_an_expired_cell_without_its_value_is_shown_as_deleted_when_it_was_written() -> None:
+    builder = RowBuilder()
+    builder.begin(3, False)
+    builder.expiring_cell(4, 3, 60, 1060, b"v")
+    row = purge(builder.finish(), 2000, 0, False)
+    shown = SSTableJson(None, 2000, raw_times=True).row(b"\x20c", row, 9)
+    cell = '{"name": "column 4", "deletion_info": {"local_delete_time": "1000"}, "tstamp": "3"}'
+    assert f'"cells": [{cell}]' in shown

@@ -45,7 +45,7 @@ MARKERS = st.one_of(
 
 @st.composite
 def rows(draw: st.DrawFn) -> bytes:
-    """A row built from cells in any order, some about the same place."""
+    """A row built from cells in any order, some about the same place, compacted or not."""
     builder = RowBuilder()
     marker = draw(MARKERS)
     if marker is None:
@@ -54,6 +54,28 @@ def rows(draw: st.DrawFn) -> bytes:
         builder.begin(marker[0], True, *marker[2:])
     for name, *arguments in draw(st.lists(CELLS, max_size=8)):
         getattr(builder, name)(*arguments)
+    row = builder.finish()
+    compacted_at = draw(st.one_of(st.none(), SECONDS))
+    return row if compacted_at is None else purge(row, compacted_at, 0, False)
+
+
+TIED = st.one_of(
+    st.tuples(st.just("expiring_cell"), st.just(1), st.integers(1, 5), SECONDS, VALUES),
+    st.tuples(st.just("expiring_cell"), st.just(1), st.integers(1, 5), SECONDS, VALUES),
+    st.tuples(st.just("tombstone"), st.just(1), SECONDS),
+    st.tuples(st.just("cell"), st.just(1), VALUES),
+    st.tuples(st.just("element"), st.just(4), st.just(b"p"), VALUES, st.integers(1, 5), SECONDS),
+    st.tuples(st.just("element_tombstone"), st.just(4), SECONDS, st.just(b"p")),
+)
+
+
+@st.composite
+def ties(draw: st.DrawFn) -> bytes:
+    """A row of one cell; of several such rows most are about one place and one timestamp."""
+    builder = RowBuilder()
+    builder.begin(0, False)
+    name, column, *arguments = draw(TIED)
+    getattr(builder, name)(column, draw(st.sampled_from([1] * 7 + [2])), *arguments)
     return builder.finish()
 
 
@@ -193,6 +215,24 @@ def test_purging_changes_nothing_that_lives(
         check_row(kept)
 
 
+@given(st.lists(ties(), min_size=2, max_size=5), SECONDS, SECONDS, st.data())
+def test_what_is_read_does_not_depend_on_which_compactions_have_run(
+    written: list[bytes], now: int, later: int, data: st.DataObject
+) -> None:
+    def compacted(row: bytes) -> bytes:
+        at = data.draw(st.one_of(st.just(now), st.none(), st.integers(0, now)))
+        return row if at is None else purge(row, at, 0, False)
+
+    whole = b""
+    for row in written:
+        whole = merge_rows(whole, row)
+    while len(written) > 1:
+        written = data.draw(st.permutations(written))
+        written.append(merge_rows(compacted(written.pop()), compacted(written.pop())))
+    for second in (now, max(now, later)):
+        assert live(written[0], second) == live(whole, second)
+
+
 @given(st.binary(max_size=60), rows())
 def test_garbage_is_corrupt_data(garbage: bytes, row: bytes) -> None:
     calls = (
@@ -305,15 +345,50 @@ def test_a_dropped_column_neither_lives_nor_stays() -> None:
     ]
 
 
-def test_an_expired_cell_becomes_a_tombstone_of_the_second_it_was_written() -> None:
+def expiring(ts: int, ttl: int, expiry: int, value: bytes) -> bytes:
     builder = RowBuilder()
     builder.begin(0, False)
-    builder.expiring_cell(1, 7, 60, 1060, b"v")
-    expired = purge(builder.finish(), 1060, 900, True)
+    builder.expiring_cell(1, ts, ttl, expiry, value)
+    return builder.finish()
+
+
+def test_an_expired_cell_goes_as_a_tombstone_of_the_second_it_was_written() -> None:
+    row = expiring(7, 60, 1060, b"v" * 50)
+    assert purge(row, 1059, 900, True) == row
+    expired = purge(row, 1060, 900, True)
+    assert expired == (
+        b"\x00\x00\x00\x00\x00\x00\x00\x00\x07\x13\x01\x00\x00\x00\x3c\x00\x00\x04\x24"
+    )
+    check_row(expired)
+    assert live(expired, 0) == b"", "whatever the time is"
+    assert purge(expired, 2000, 1000, True) == expired
+    assert purge(expired, 2000, 1001, False) == expired
+    assert purge(expired, 2000, 1001, True) == b""
+
+
+def test_an_expired_cell_loses_after_its_burial_against_what_it_lost_before() -> None:
+    first, second = expiring(7, 60, 1060, b"v"), expiring(7, 500, 1500, b"w")
+    buried = purge(first, 1100, 0, False)
+    assert live(buried, 1100) == b""
+    assert merge_rows(buried, second) == merge_rows(second, buried) == second
+    builder = RowBuilder()
     builder.begin(0, False)
-    builder.tombstone(1, 7, 1000)
-    assert expired == builder.finish()
-    assert purge(expired, 1060, 1001, True) == b""
+    builder.cell(1, 7, b"never expires")
+    assert merge_rows(buried, builder.finish()) == buried, "and wins against what it won against"
+    builder.begin(0, False)
+    builder.tombstone(1, 7, 1)
+    deleted = builder.finish()
+    assert merge_rows(buried, deleted) == merge_rows(second, deleted) == deleted
+
+
+@pytest.mark.parametrize("more", [0x40, 0x08, 0x20])
+def test_a_buried_cell_is_no_counter_no_complex_deletion_and_has_no_value(more: int) -> None:
+    def row(flags: int) -> bytes:
+        return b"\0" * 9 + bytes([flags, 1]) + b"\0\0\0\x01\0\0\0\x02"
+
+    check_row(row(0x13))
+    with pytest.raises(CorruptData):
+        check_row(row(0x13 | more))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import CorruptData
+from storage.row import RowBuilder, purge
 from storage.sstable.block import Block
 from storage.sstable.bloom import key_hash
 from storage.sstable.format import PAGE_BYTES
@@ -163,6 +164,21 @@ def test_the_statistics_tell_what_is_inside() -> None:
         assert (statistics.min_timestamp, statistics.max_timestamp) == (0, 9)
         assert (statistics.min_deletion_s, statistics.max_deletion_s) == (100, 2**32 - 1)
         assert (statistics.first_key, statistics.last_key) == (key_of(1), key_of(2))
+
+    run(check())
+
+
+def test_an_expired_cell_without_its_value_counts_as_deleted_when_it_was_written() -> None:
+    builder = RowBuilder()
+    builder.begin(0, False)
+    builder.expiring_cell(1, 7, 60, 1060, b"v")
+    row = purge(builder.finish(), 1060, 0, False)
+
+    async def check() -> None:
+        partition: Partition = (key_of(1), None, b"", [], [b"c"], [row])
+        statistics = (await open_bytes(file_of([partition], layout()))).statistics
+        assert (statistics.min_deletion_s, statistics.max_deletion_s) == (1000, 1000)
+        assert (statistics.tombstones, statistics.max_ttl_s) == (1, 0)
 
     run(check())
 
