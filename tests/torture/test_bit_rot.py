@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from functools import cache
 from random import Random
 
@@ -22,7 +23,8 @@ from storage.layout import Layout
 from storage.mutation import Mutation, MutationBuilder
 from storage.row import RowBuilder
 from storage.slice import Page, Slice
-from tests.sim.disk import SECTOR_BYTES, SimulatedDisk
+from tests.sim.disk import SECTOR_BYTES, Faults, SimulatedDisk
+from tests.sim.states import end_tasks
 
 DAMAGES_QUICK, DAMAGES_LONG = 1_300, 20_000
 """With those of `test_bit_rot_of_small_files` 5,500 in a quick run."""
@@ -37,9 +39,29 @@ CONFIG = EngineConfig(
         SyncMode.PERIODIC, segment_bytes=32 * 1024, total_space_bytes=1 << 20
     ),
 )
-DURABLE, TAIL = 240, 12
-"""Writes that must be found again, and those that were logged last and not synced."""
+PADDING = bytes(64)
+"""Zeros that are no content, of which one bit in so many is flipped: each costs a whole life."""
 
+QUICK_STEP = 251
+"""A quick run flips every so manieth bit of the small files, the seed says with which it begins."""
+
+
+@dataclass(frozen=True)
+class Writes:
+    """How many there were."""
+
+    durable: int = 240
+    """Those that must be found again."""
+
+    tail: int = 12
+    """Those that were logged last and not synced."""
+
+    @property
+    def all(self) -> int:
+        return self.durable + self.tail
+
+
+MANY, FEW = Writes(), Writes(24, 3)
 Rows = dict[tuple[bytes, bytes], bytes]
 
 
@@ -60,20 +82,21 @@ def write_of(number: int) -> tuple[Mutation, tuple[bytes, bytes], bytes]:
     return builder.finish(), (key, clustering), data
 
 
-async def damaged_directory(random: Random) -> SimulatedDisk:
+async def damaged_directory(random: Random, writes: Writes = MANY) -> SimulatedDisk:
     """Several files, a merged one, and a log of which the last records are not synced."""
     disk = SimulatedDisk(random)
     engine = Engine(disk, "/shard-0", 0, CONFIG)
     await engine.open([layout_of(table_id) for table_id in TABLES])
-    for number in range(DURABLE):
+    quarter = writes.durable // 4
+    for number in range(writes.durable):
         engine.apply(write_of(number)[0])
         engine.end_of_turn()
-        if number in (60, 120, 180):
+        if number in (quarter, 2 * quarter, 3 * quarter):
             await engine.flush()
-        if number == 130:
+        if number == 2 * quarter + 1:
             await engine.compact(TABLES[0])
     await engine.sync()
-    for number in range(DURABLE, DURABLE + TAIL):
+    for number in range(writes.durable, writes.all):
         engine.apply(write_of(number)[0])
         engine.end_of_turn()
     return disk
@@ -134,7 +157,13 @@ async def check_damaged(
     disk = original.restart(power_cut=False)
     before = disk.content(path)
     what = damage(disk, path, random)
-    is_same = disk.content(path) == before
+    return await outcome_of(disk, path, what, MANY, disk.content(path) == before, is_merged)
+
+
+async def outcome_of(
+    disk: SimulatedDisk, path: str, what: str, writes: Writes, is_same: bool, is_merged: bool
+) -> str:
+    """Use a directory of which one file may be damaged: `harmless`, `refused` or `detected`."""
     engine = Engine(disk, "/shard-0", 0, CONFIG)
     try:
         await engine.open([layout_of(table_id) for table_id in TABLES])
@@ -142,15 +171,15 @@ async def check_damaged(
         assert not is_same and error.path.startswith("/shard-0/"), what
         return "refused"
     outcome = "harmless"
-    least = DURABLE if "/commitlog/" in path else DURABLE + TAIL
-    possible = list(range(least, DURABLE + TAIL + 1))
+    least = writes.durable if "/commitlog/" in path else writes.all
+    possible = list(range(least, writes.all + 1))
     for after in ("", "after compaction") if is_merged else ("",):
         async for name, found in answers(engine):
             if isinstance(found, StorageError):
                 assert isinstance(found, CorruptFile) and found.path == path, (what, name, found)
                 outcome = "detected"
                 continue
-            possible = [count for count in possible if parts_of(count)[name] == found]
+            possible = [count for count in possible if parts_of(count).get(name, {}) == found]
             assert possible, f"{what}: {name} is wrong {after}"
         for table_id in TABLES if is_merged else ():
             try:
@@ -194,6 +223,45 @@ def test_damage_is_detected_or_harmless(
     print(dict(outcomes))
     proven("bit rot", outcomes.total())
     assert outcomes["detected"] and outcomes["refused"], "damage is found in files of all kinds"
+
+
+@pytest.mark.parametrize("kind", ["manifest", "commitlog-", ".sst"])
+def test_every_bit_of_a_small_file_is_needed_or_checked(
+    kind: str, seed: int, request: pytest.FixtureRequest, proven: Callable[[str, int], None]
+) -> None:
+    step = 1 if request.config.getoption("--long") else QUICK_STEP
+
+    async def test() -> Counter[str]:
+        original = await damaged_directory(Random(seed), FEW)
+        used = {path: original.content(path).rstrip(b"\0") for path in original.paths()}
+        path = min(
+            (path for path in used if kind in path and used[path]), key=lambda p: len(used[p])
+        )
+        outcomes: Counter[str] = Counter()
+        for bit in bits_of(used[path])[seed % step :: step]:
+            disk = original.restart(power_cut=False, faults=Faults(is_immediate=True))
+            disk.flip_bit(path, bit)
+            what = f"{path}: bit {bit} flipped"
+            outcomes[await outcome_of(disk, path, what, FEW, is_same=False, is_merged=True)] += 1
+            await end_tasks()
+        return outcomes
+
+    outcomes = asyncio.run(test())
+    print(kind, dict(outcomes))
+    proven("bit rot, each bit", outcomes.total())
+    assert outcomes["detected" if kind == ".sst" else "refused"]
+
+
+def bits_of(content: bytes) -> list[int]:
+    """The numbers of all bits, but few of those in padding."""
+    bits: list[int] = []
+    at = 0
+    while at < len(content):
+        is_padding = content.startswith(PADDING, at)
+        size = len(PADDING) if is_padding else 1
+        bits += [8 * at] if is_padding else range(8 * at, 8 * at + 8)
+        at += size
+    return bits
 
 
 def test_a_file_found_damaged_is_told_of_once_with_its_place(seed: int) -> None:

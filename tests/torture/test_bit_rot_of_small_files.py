@@ -24,11 +24,17 @@ from node.statement_memory import StatementMemory
 from storage import hot_keys
 from storage.errors import CorruptData, CorruptFile
 from storage.snapshot import SnapshotFile
-from tests.sim.disk import SimulatedDisk
+from tests.sim.disk import Faults, SimulatedDisk
 from tests.torture.test_bit_rot import damage
 
 FAULTS_QUICK, FAULTS_LONG = 700, 40_000
 """For each kind of file; together with `test_bit_rot` 5,500 in a quick run."""
+
+QUICK_STEP = 211
+"""A quick run flips every so manieth bit, the seed says with which it begins."""
+
+BYTES_MAX = {"clock": 2 * 1024}
+"""Where only the first bytes are flipped bit by bit, as the rest is more of the same."""
 
 DATA = "/data"
 CONFIG = build_config({"data_directory": DATA, "shards": 2})
@@ -180,22 +186,14 @@ def test_damage_is_told_or_changes_nothing(
 
     async def test() -> Counter[str]:
         random = Random(seed)
-        disk = SimulatedDisk(random)
-        await disk.make_directory(DATA)
-        await make(disk)
-        stopped = disk.fork()
-        (path,) = (path for path in stopped.paths() if kind in path)
+        stopped, path = await _stopped(make, kind, random)
         outcomes: Counter[str] = Counter()
         for _ in range(count):
             harmed = stopped.restart(power_cut=False)
             before = harmed.content(path)
             what = damage(harmed, path, random)
-            is_same = harmed.content(path) == before
-            try:
-                outcome = await check(harmed, path)
-            except AssertionError as error:
-                raise AssertionError(what) from error
-            assert outcome == HARMLESS or not is_same, what
+            outcome = await _outcome(check, harmed, path, what)
+            assert outcome == HARMLESS or harmed.content(path) != before, what
             outcomes[outcome] += 1
         return outcomes
 
@@ -203,3 +201,49 @@ def test_damage_is_told_or_changes_nothing(
     print(kind, dict(outcomes))
     proven("bit rot", outcomes.total())
     assert outcomes[DETECTED] > count // 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_bit_is_needed_or_checked(
+    kind: str,
+    seed: int,
+    request: pytest.FixtureRequest,
+    proven: Callable[[str, int], None],
+) -> None:
+    step = 1 if request.config.getoption("--long") else QUICK_STEP
+    make, check = KINDS[kind]
+
+    async def test() -> Counter[str]:
+        stopped, path = await _stopped(make, kind, Random(seed))
+        outcomes: Counter[str] = Counter()
+        bits = 8 * len(stopped.content(path)[: BYTES_MAX.get(kind)])
+        for bit in range(seed % step, bits, step):
+            harmed = stopped.restart(power_cut=False, faults=Faults(is_immediate=True))
+            harmed.flip_bit(path, bit)
+            outcomes[await _outcome(check, harmed, path, f"{path}: bit {bit} flipped")] += 1
+        return outcomes
+
+    outcomes = asyncio.run(test())
+    print(kind, dict(outcomes))
+    proven("bit rot, each bit", outcomes.total())
+    assert outcomes[DETECTED]
+
+
+async def _stopped(
+    make: Callable[[SimulatedDisk], Awaitable[None]], kind: str, random: Random
+) -> tuple[SimulatedDisk, str]:
+    """A disk with one of these files, and its path."""
+    disk = SimulatedDisk(random)
+    await disk.make_directory(DATA)
+    await make(disk)
+    stopped = disk.fork()
+    (path,) = (path for path in stopped.paths() if kind in path)
+    return stopped, path
+
+
+async def _outcome(check: Check, harmed: SimulatedDisk, path: str, what: str) -> str:
+    """What a start makes of a damaged file."""
+    try:
+        return await check(harmed, path)
+    except AssertionError as error:
+        raise AssertionError(what) from error
