@@ -4,6 +4,9 @@ A deadline is monotonic seconds on the clock of the loop. Waiters with deadlines
 share a bucket; while there is any bucket, one timer looks after each tick which are due. So a
 wait costs two dictionary operations and no timer, it ends at most two ticks late, never early,
 and a shard without waiters has no timer at all.
+
+A timer that comes much too late says that the shard itself stood still: others had its core, or the
+machine was halted. The answers may then lie in its sockets, so they are read before anybody fails.
 """
 
 from asyncio import (
@@ -24,6 +27,9 @@ from storage.later import Later
 TICK_S: Final = 0.02
 """How late a deadline may be noticed, about; shorter than anybody's timeout by a factor of fifty.
 """
+
+STOOD_STILL_S: Final = 0.1
+"""A look that comes so late was kept from running; no turn of ours is so long."""
 
 T = TypeVar("T")
 
@@ -59,11 +65,12 @@ class _Limited:
 class Deadlines:
     """The waiters of one shard."""
 
-    __slots__ = ("_buckets", "_loop", "_timer")
+    __slots__ = ("_buckets", "_look_at", "_loop", "_timer")
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
         self._buckets: dict[int, _Bucket] = {}
+        self._look_at = 0.0
         self._timer: TimerHandle | None = None
 
     def now(self) -> float:
@@ -145,6 +152,14 @@ class Deadlines:
 
     def _arm(self) -> None:
         if self._timer is None:
+            self._look_at = self._loop.time() + TICK_S
+            self._timer = self._loop.call_later(TICK_S, self._look)
+
+    def _look(self) -> None:
+        if self._loop.time() - self._look_at < STOOD_STILL_S:
+            self._expire()
+        else:
+            # Once only: a loop that is late with every turn must not wait for ever.
             self._timer = self._loop.call_later(TICK_S, self._expire)
 
     def _expire(self) -> None:

@@ -71,10 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--port-file", metavar="FILE", help="write `host port shard-aware-port` there when ready")
     add("--config", metavar="FILE", help="YAML with cassandra.yaml's names")
     add("--dev", action="store_true", default=None, help="one shard, for a laptop")
+    add("--overprovisioned", action="store_true", default=None, help=_OVERPROVISIONED_HELP)
     add("--insecure-listen", action="store_true", default=None, help=_INSECURE_HELP)
     return parser
 
 
+_OVERPROVISIONED_HELP = "shards are not pinned to cores, as other programs need them too"
 _INSECURE_HELP = "allow an address that others can reach although there is no authentication"
 
 
@@ -83,6 +85,7 @@ def _config(options: argparse.Namespace) -> Config:
     overrides: dict[str, object] = {
         "port_file": options.port_file,
         "dev": options.dev,
+        "overprovisioned": options.overprovisioned,
         "insecure_listen": options.insecure_listen,
     }
     for name, key in (

@@ -68,6 +68,8 @@ class Config:
     num_tokens: int = 16
     initial_token: tuple[int, ...] = ()
     dev: bool = False
+    overprovisioned: bool = False
+    """The machine has other work: shards are not pinned to cores."""
     commitlog_sync: str = "periodic"
     commitlog_sync_period_s: float = 10.0
     commitlog_sync_group_window_s: float = 1.0
@@ -262,6 +264,7 @@ _SETTINGS: Mapping[str, _Setting] = {
     "row_cache_keys_to_save": _Setting("row_cache_keys_to_save", _integer(0, HOT_KEYS_MAX)),
     "row_cache_save_period": _Setting("row_cache_save_period_s", _duration("s")),
     "auto_snapshot_ttl": _Setting("auto_snapshot_ttl_s", _duration("s")),
+    "overprovisioned": _Setting("overprovisioned", _boolean),
     "log_level": _Setting("log_level", _choice("debug", "info", "warning", "error")),
 }
 

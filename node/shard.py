@@ -77,6 +77,10 @@ DRAIN_TIMEOUT_S: Final = 20.0
 _log = logging.getLogger("pythia.shard")
 
 
+def _nothing() -> None:
+    """A simulated core is nobody else's."""
+
+
 class ShardClock(Protocol):
     """The three clocks; see node/clock."""
 
@@ -116,6 +120,9 @@ class World:
     loop: asyncio.AbstractEventLoop
     has_failed: Callable[[BaseException], None]
     stalls: Stalls
+    watch: Callable[[], None] = _nothing
+    """Called a few times a second, as long as we run."""
+
     boot: bytes = b""
     """Another one after the machine has started anew."""
 
@@ -458,6 +465,7 @@ class Shard:
 
     def _tick(self) -> None:
         now = self._world.clock.now()
+        self._world.watch()
         self.engine.tick(now)
         if self.clients is not None:
             self.clients.tick(now)

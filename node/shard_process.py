@@ -23,6 +23,7 @@ from cluster.transport import NoSiblings
 from node import log
 from node.admin import Admin
 from node.clock import Clock
+from node.core_wait import CoreWait, kernel_count
 from node.failure_policy import Verdict, told, verdict_on
 from node.links import Links
 from node.listener import default_gateway
@@ -171,6 +172,7 @@ class _Process:
                 loop=loop,
                 has_failed=self._has_failed,
                 stalls=self._stalls,
+                watch=_watch(self._clock.now),
                 boot=boot_id(),
                 is_log_shut=seat.is_log_shut,
             )
@@ -218,7 +220,7 @@ def _line(text: str) -> bytes:
 
 
 def _nothing() -> None:
-    """No shard has been built yet, so no write can wait for its log."""
+    """Before a shard is built no write waits for its log; not everywhere are waits counted."""
 
 
 def boot_id() -> bytes:
@@ -230,9 +232,15 @@ def boot_id() -> bytes:
         return secrets.token_bytes(16)
 
 
+def _watch(now: Callable[[], float]) -> Callable[[], None]:
+    """What a shard calls a few times a second, to be told of when it does not run."""
+    count = kernel_count()
+    return _nothing if count is None else CoreWait(count, now).look
+
+
 def _pin(seat: Seat) -> None:
-    """Gives each shard a core of its own when there are enough of them."""
-    if not hasattr(os, "sched_setaffinity"):
+    """Gives each shard a core of its own when there are enough of them and nobody else's."""
+    if seat.config.overprovisioned or not hasattr(os, "sched_setaffinity"):
         return
     cores: list[Any] = sorted(os.sched_getaffinity(0))
     if len(cores) >= seat.config.shards > 1:

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.clients
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    process = NodeProcess(tmp_path_factory.mktemp("clients") / "data", shards=2).start()
+    process = NodeProcess(
+        tmp_path_factory.mktemp("clients") / "data", shards=2, is_pinned=False
+    ).start()
     yield process
     process.close()
 

@@ -18,7 +18,7 @@ _numbers = itertools.count()
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
     """A node with two shards and its data on disk."""
     directory: Path = tmp_path_factory.mktemp("driver") / "data"
-    process = NodeProcess(directory, shards=2).start()
+    process = NodeProcess(directory, shards=2, is_pinned=False).start()
     yield process
     process.close()
 

@@ -387,7 +387,7 @@ def test_of_two_writes_at_one_time_the_same_wins_in_both_orders(session: Any) ->
 def test_a_page_follows_a_page_after_a_restart_and_on_another_connection(
     node: NodeProcess, session: Any, tmp_path: Any
 ) -> None:
-    own = NodeProcess(tmp_path / "data", shards=2).start()
+    own = NodeProcess(tmp_path / "data", shards=2, is_pinned=False).start()
     try:
         cluster = own.cluster()
         with cluster.connect() as first:

@@ -103,7 +103,9 @@ def _transcript() -> list[str]:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
-    process = NodeProcess(tmp_path_factory.mktemp("golden") / "data", shards=2).start()
+    process = NodeProcess(
+        tmp_path_factory.mktemp("golden") / "data", shards=2, is_pinned=False
+    ).start()
     script = tmp_path_factory.mktemp("golden") / "setup.cql"
     script.write_text(_setup(), encoding="utf-8")
     made = _cqlsh(process, "-f", str(script))

@@ -91,7 +91,7 @@ def test_keys_written_through_any_connection_are_read_through_any_other(
 ) -> None:
     count = KEYS_LONG if request.config.getoption("--long") else KEYS_QUICK
     rng = random.Random(seed)
-    node = NodeProcess(tmp_path / "data", shards=shards).start()
+    node = NodeProcess(tmp_path / "data", shards=shards, is_pinned=False).start()
     clients = [
         WireClient(node.address, node.shard_aware_port, (shard, shards)) for shard in range(shards)
     ]

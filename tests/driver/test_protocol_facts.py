@@ -178,7 +178,7 @@ def test_a_heartbeat_is_answered_while_a_scan_runs(node: NodeProcess, session: A
 def test_a_statement_prepared_on_one_shard_is_known_on_the_others_and_after_a_kill(
     tmp_path: Path,
 ) -> None:
-    node = NodeProcess(tmp_path / "data", shards=SHARDS).start()
+    node = NodeProcess(tmp_path / "data", shards=SHARDS, is_pinned=False).start()
     try:
         first, second = (
             WireClient(node.address, node.shard_aware_port, (shard, SHARDS))

@@ -50,7 +50,7 @@ def test_the_shard_aware_driver_opens_one_connection_for_each_shard_and_finds_ev
     file = tmp_path / "pythia.yaml"
     file.write_text(PATIENT)
     options = ("--config", str(file))
-    node = NodeProcess(tmp_path / "data", shards=shards, options=options).start()
+    node = NodeProcess(tmp_path / "data", shards=shards, options=options, is_pinned=False).start()
     try:
         done = subprocess.run(
             [sys.executable, str(PROGRAM), node.address, str(node.port), str(shards), str(keys)],

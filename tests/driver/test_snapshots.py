@@ -28,7 +28,7 @@ def pythia(node: NodeProcess, *arguments: str, code: int = 0) -> str:
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[NodeProcess]:
     """A node of this test alone, which may be stopped."""
-    process = NodeProcess(tmp_path / "data", shards=2).start()
+    process = NodeProcess(tmp_path / "data", shards=2, is_pinned=False).start()
     yield process
     process.close()
 

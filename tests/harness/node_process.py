@@ -25,6 +25,8 @@ class NodeProcess:
     """One node. The directory outlives the process; every start takes new free ports.
 
     `program` is an installed `pythia` to run, away from the tree; without it the tree's node runs.
+    A test of what a node answers leaves its shards unpinned: where others have the core of a pinned
+    shard, it may not run for seconds, and requests time out as they should.
     """
 
     def __init__(
@@ -34,11 +36,12 @@ class NodeProcess:
         shards: int = 1,
         options: tuple[str, ...] = (),
         program: Path | None = None,
+        is_pinned: bool = True,
     ) -> None:
         self.directory = directory
         self.program = program
         self.shards = shards
-        self.options = options
+        self.options = options if is_pinned else (*options, "--overprovisioned")
         self.address = "127.0.0.1"
         self.port = 0
         self.shard_aware_port = 0

@@ -123,3 +123,11 @@ def test_a_rate_is_bytes_a_second(tmp_path: Path, text: str, rate: int) -> None:
     assert parse_setting(
         "compaction_throughput", dict(shown_settings(config))["compaction_throughput"]
     ) == (rate)
+
+
+def test_shards_are_pinned_unless_somebody_says_that_the_machine_is_shared(tmp_path: Path) -> None:
+    file = tmp_path / "pythia.yaml"
+    file.write_text("overprovisioned: true\n")
+    assert not build_config({}).overprovisioned
+    assert build_config({}, str(file)).overprovisioned
+    assert build_config({"overprovisioned": True}).overprovisioned
