@@ -51,10 +51,13 @@ class AllShards:
         self._perform = perform
         siblings.register(kind, self._answer)
 
-    async def ask(self, request: Request) -> list[Any]:
-        """The answers of all shards, by their numbers; CommandFailed if one of them fails."""
+    async def ask(self, request: Request, timeout_s: float = 0.0) -> list[Any]:
+        """The answers of all shards, by their numbers; CommandFailed if one of them fails.
+
+        They may take `timeout_s`, if given, instead of what all requests may.
+        """
         payload = json.dumps(request).encode()
-        until = self._deadlines.now() + self._timeout_s
+        until = self._deadlines.now() + (timeout_s or self._timeout_s)
         others = [shard for shard in range(self._shards) if shard != self._shard]
         for shard in others:
             if not self._siblings.is_alive(shard):

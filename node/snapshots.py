@@ -48,6 +48,8 @@ KIND_SNAPSHOT: Final = 67
 """The mesh message that asks a shard for its part of a snapshot, or shard 0 for a whole one."""
 PART_TIMEOUT_S: Final = 600.0
 """A shard's part begins with a flush, which may have much to write."""
+RESTORE_TIMEOUT_S: Final = 7 * 86_400.0
+"""Shards may have to rewrite all that the snapshot holds; one that dies answers for itself."""
 EXPIRY_LOOK_S: Final = 60
 
 _log = logging.getLogger("pythia.snapshots")
@@ -147,7 +149,11 @@ class Snapshots:
                 "shards": snapshot.shards,
                 "tables": [[table.id, table.full_name, _encode_files(table)] for table in tables],
             }
-            await self._everywhere.ask(request)
+            if snapshot.shards != self._shards:
+                # All refuse, or none: each looks again before it begins a table.
+                largest = max((table.bytes for table in tables), default=0)
+                await self._everywhere.ask({"do": "look for room", "bytes": largest})
+            await self._everywhere.ask(request, RESTORE_TIMEOUT_S)
         return [table.full_name for table in tables]
 
     async def clear(self, tags: Sequence[str]) -> list[str]:
@@ -210,6 +216,9 @@ class Snapshots:
     async def _perform(self, request: Request) -> Any:
         if request["do"] == "keep":
             await self._keep_by_id(bytes.fromhex(request["id"]))
+            return None
+        if request["do"] == "look for room":
+            self._engine.refuse_without_room(request["bytes"], self._shards)
             return None
         if request["do"] == "link":
             return await self._link(request)

@@ -45,7 +45,7 @@ from storage.recovery import RecoveryReport, recover
 from storage.section_read import SectionRead
 from storage.slice import Page, Slice
 from storage.snapshot import SnapshotFile, link_files, restore_files
-from storage.snapshot_split import Ownership, Shares, restore_shares
+from storage.snapshot_split import Ownership, Shares, refuse_without_room, restore_shares
 from storage.sstable.blame import place_of
 from storage.sstable.bloom import key_hash
 from storage.sstable.reader import SSTable
@@ -474,6 +474,10 @@ class Engine:
         self._refuse_if_shut()
         table = self._get_table(table_id)
         await restore_files(self._store, self._upkeep, table, directory, files)
+
+    def refuse_without_room(self, size: int, shards: int) -> None:
+        """Raise if what `restore_shares` writes of so many bytes would find no room."""
+        refuse_without_room(self._store, size, shards)
 
     async def restore_shares(self, table_id: bytes, shares: Shares, ours: Ownership) -> None:
         """Like `restore_files`, of a snapshot by another number of shards."""

@@ -111,6 +111,10 @@ class CompactionRefused(StorageError):
     is_definite = True
 
 
+class RestoreRefused(StorageError):
+    """There is no room for what a snapshot holds; tables hold what they held."""
+
+
 class CorruptData(StorageError):
     """Bytes which storage wrote are not what it wrote; nothing of them may be used."""
 

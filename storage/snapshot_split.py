@@ -8,11 +8,11 @@ one step: a crash leaves the old content or the new.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from storage.compaction.outputs import Outputs
 from storage.compaction.run import SortedRun
-from storage.errors import CorruptFile
+from storage.errors import CorruptFile, RestoreRefused
 from storage.io_queue import IoClass
 from storage.snapshot import SnapshotFile
 from storage.split_groups import Group, Part, groups_of
@@ -22,6 +22,10 @@ from storage.sstable.reader import SSTable, open_sstable
 from storage.store import Store
 from storage.table import Table
 from storage.upkeep import Upkeep
+
+MIB: Final = 1 << 20
+SPARE_PART: Final = 20
+"""New files may be a 20th larger than the old ones: other files are merged, in other stretches."""
 
 Shares = Sequence[tuple[str, Sequence[SnapshotFile]]]
 """For each shard of the snapshot, the directory of the table's files and these."""
@@ -46,8 +50,37 @@ async def restore_shares(
 ) -> None:
     """Let the table hold exactly what is ours of the snapshot, and what is applied from now on.
 
-    Raises `CorruptFile` and changes nothing if a file is damaged or not what the snapshot says.
+    Changes nothing and raises `CorruptFile` if a file is damaged or not what the snapshot says,
+    `RestoreRefused` if there is no room for the new files beside the old ones.
     """
+    size = sum(file.size for _, files in shares for file in files)
+    room = refuse_without_room(store, size, ours.shards)
+    store.volume.reserve(room)
+    try:
+        await _restore(store, upkeep, table, shares, ours)
+    finally:
+        store.volume.free(room)
+
+
+def refuse_without_room(store: Store, size: int, shards: int) -> int:
+    """What a shard's part of so large a snapshot takes; `RestoreRefused` if that is not free.
+
+    Shards have about equal parts; one that owns much more may still find the disk full.
+    """
+    part = -(-size // shards)
+    room = part + part // SPARE_PART
+    if not store.volume.fits(room):
+        left = max(store.volume.bytes_left, 0)
+        raise RestoreRefused(
+            f"a shard's part of the snapshot needs {-(-room // MIB)} MiB beside what is there, and "
+            f"may take {left // MIB} MiB; nothing was changed, make room"
+        )
+    return room
+
+
+async def _restore(
+    store: Store, upkeep: Upkeep, table: Table, shares: Shares, ours: Ownership
+) -> None:
     parts = [
         [await _part(store, table, directory, file) for file in files]
         for directory, files in shares

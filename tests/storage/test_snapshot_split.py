@@ -12,7 +12,7 @@ import pytest
 
 from storage.disk import Disk
 from storage.engine import Engine
-from storage.errors import CorruptFile
+from storage.errors import CorruptFile, RestoreRefused
 from storage.layout import Layout
 from storage.memory_disk import MemoryDisk
 from storage.snapshot_split import Shares
@@ -143,6 +143,41 @@ def test_a_crash_at_any_call_leaves_the_old_content_or_the_new() -> None:
 
 async def joined_one(disk: Disk, layout: Layout) -> dict[bytes, Any]:
     return dict(await joined(disk, ["new"], layout))
+
+
+def test_a_restore_that_has_no_room_is_refused_before_it_writes_anything() -> None:
+    async def test() -> None:
+        disk, random = SimulatedDisk(Random(1)), Random(1)
+        layout, before = LAYOUTS[0], directories(0, 2)
+        await write(disk, before, random, [layout])
+        await settle(disk, before, [layout])
+        shares = await snapshot_of(disk, before, [layout])
+        whole = await joined(disk, before, layout)
+        engine = Engine(disk, "new", 0, CONFIG)
+        await engine.open([layout])
+        engine.apply(random_mutation(random, layout, KEYS, 500))
+        await engine.flush()
+        snapshot = shares[layout.table_id]
+        size = sum(file.size for _, files in snapshot for file in files)
+        needed = size // 2 + size // 40
+        disk.faults.bytes_max = disk.bytes_used + needed - 1
+        paths = disk.paths()
+        for _ in range(2):  # What was reserved is given back.
+            with pytest.raises(RestoreRefused, match=r"needs 1 MiB .* may take 0 MiB"):
+                await engine.restore_shares(layout.table_id, snapshot, Owned(1, 2))
+        with pytest.raises(RestoreRefused):
+            engine.refuse_without_room(size, 2)
+        assert disk.paths() == paths
+        disk.faults.bytes_max = disk.bytes_used + needed + CONFIG.marks.flush_bytes + 1
+        engine.refuse_without_room(size, 2)
+        disk.faults.bytes_max = 0
+        for _ in range(2):
+            await engine.restore_shares(layout.table_id, snapshot, Owned(1, 2))
+        await engine.stop()
+        content = await joined_one(disk, layout)
+        assert content == {key: part for key, part in whole.items() if owner(key, 2) == 1}
+
+    asyncio.run(test())
 
 
 def test_a_damaged_file_is_refused_and_nothing_changes() -> None:
