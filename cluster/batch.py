@@ -161,6 +161,30 @@ class Batchlog:
                 raise ReplicaFailed(FailureReason.UNKNOWN, "logged batches wait for other shards")
             await translated(self._engine.sync())
 
+    async def settle_readable(self, deadline: float) -> int:
+        """Like `settle`, but gives how many entries are damaged. They stay, and harm no others."""
+        while True:
+            known = len(self._damaged)
+            try:
+                await self.settle(deadline)
+            except ReplicaFailed:
+                if len(self._damaged) == known:
+                    raise
+            else:
+                return len(self._damaged)
+
+    async def forget_damaged(self) -> int:
+        """Durably remove the entries that are known to be damaged; gives how many.
+
+        What of their mutations was not applied before never will be.
+        """
+        async with self._turn:
+            damaged = sorted(self._damaged)
+            await translated(self._remove(damaged))
+            await translated(self._engine.sync())
+            self._damaged.difference_update(damaged)
+            return len(damaged)
+
     async def _replay_some(self, deadline: float) -> bool:
         """Send the mutations of one page of entries; say whether there is time for the next."""
         if not self._resume:

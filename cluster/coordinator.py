@@ -240,6 +240,14 @@ class Coordinator:
         """Let no logged batch be sent again that was answered before now, on any shard."""
         await _on_all(self._replicas, lambda replica: replica.settle_batches(deadline))
 
+    async def replay_batches(self, deadline: float) -> int:
+        """Finish the logged batches of this shard now; gives how many are damaged and stay."""
+        return await self._batchlog.settle_readable(deadline)
+
+    async def forget_damaged_batches(self) -> int:
+        """Remove the logged batches of this shard that `replay_batches` found damaged."""
+        return await self._batchlog.forget_damaged()
+
     @property
     def are_batches_due(self) -> bool:
         """Whether `finish_batches` has something to do that nobody does already."""

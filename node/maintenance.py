@@ -14,6 +14,7 @@ from node.all_shards import AllShards, Request
 from node.node_wide_facts import compaction_uuid
 
 if TYPE_CHECKING:
+    from cluster.coordinator import Coordinator
     from cluster.deadlines import Deadlines
     from cluster.transport import Siblings
     from storage.compactor import CompactionProgress
@@ -24,6 +25,8 @@ KIND_MAINTENANCE: Final = 68
 """The mesh message that asks a shard to do something to its storage."""
 TIMEOUT_S: Final = 7 * 86_400.0
 """Merging all files of a large table takes long; a shard that dies answers for itself."""
+BATCHES_TIMEOUT_S: Final = 60.0
+"""For sending again what logged batches have left; what other shards do not take stays."""
 _PLACE_PARTS: Final = 4
 """`shard-N/tables/TABLE/FILE`: what of a path tells files of a node apart."""
 
@@ -41,11 +44,14 @@ class Maintenance:
         siblings: Siblings,
         deadlines: Deadlines,
         wall_s: Callable[[], int],
+        coordinator: Coordinator,
     ) -> None:
         self._shard = shard
         self._shards = shards
         self._engine = engine
         self._wall_s = wall_s
+        self._coordinator = coordinator
+        self._deadlines = deadlines
         self._parts: dict[str, Callable[[Request], Any]] = {
             "flush": self._flush,
             "compact": self._compact,
@@ -57,6 +63,7 @@ class Maintenance:
             "stats": self._stats,
             "history": self._history,
             "stop": self._stop,
+            "replay batches": self._replay_batches,
         }
         self.everywhere = AllShards(
             shard, shards, siblings, deadlines, KIND_MAINTENANCE, TIMEOUT_S, self._perform
@@ -142,6 +149,14 @@ class Maintenance:
 
     def _id_of(self, shown: CompactionProgress) -> str:
         return str(compaction_uuid(shown.began_s, self._shard, shown.number))
+
+    async def _replay_batches(self, request: Request) -> dict[str, int]:
+        until = self._deadlines.now() + BATCHES_TIMEOUT_S
+        damaged = await self._coordinator.replay_batches(until)
+        removed = 0
+        if request["forgets"]:
+            removed = await self._coordinator.forget_damaged_batches()
+        return {"damaged": damaged, "removed": removed}
 
     async def _forget_rows(self, request: Request) -> None:
         for table_id in _tables(request):

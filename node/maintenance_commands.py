@@ -41,6 +41,7 @@ class MaintenanceCommands:
             "compactionthroughput": self._compactionthroughput,
             "concurrentcompactors": self._concurrentcompactors,
             "invalidaterowcache": self._invalidaterowcache,
+            "replaybatchlog": self._replaybatchlog,
         }
 
     async def _flush(self, arguments: Arguments) -> AsyncIterator[Row]:
@@ -111,6 +112,12 @@ class MaintenanceCommands:
         rows = [row for part in await self._ask({"do": "history"}) for row in part]
         for row in sorted(rows, key=lambda row: -row["ended_s"]):
             yield row
+
+    async def _replaybatchlog(self, arguments: Arguments) -> AsyncIterator[Row]:
+        forgets = bool(arguments.get("forget_damaged", False))
+        parts = await self._ask({"do": "replay batches", "forgets": forgets})
+        for shard, part in enumerate(parts):
+            yield {"shard": shard, **part}
 
     async def _autocompaction(self, arguments: Arguments) -> AsyncIterator[Row]:
         """`on` says what shall be; without it, what is."""

@@ -198,6 +198,7 @@ class Shard:
             world.siblings,
             self.coordinator.deadlines,
             world.clock.wall_s,
+            self.coordinator,
         )
         self._is_draining = False
         self._ceiling: Ceiling | None = None

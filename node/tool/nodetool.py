@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     stats = verb("compactionstats", "what runs and what waits", _named("compactionstats"), _stats)
     stats.add_argument("-H", "--human-readable", action="store_true")
     verb("compactionhistory", "the last compactions", _named("compactionhistory"), _history)
+    replay = verb("replaybatchlog", "finish logged batches now", _replay, _show_batches)
+    replay.add_argument(
+        "--forget-damaged", action="store_true", help="remove those that nobody can read any more"
+    )
     _add_switches(verb)
     return parser
 
@@ -165,6 +169,10 @@ def _stop(options: Options) -> tuple[str, dict[str, Any]]:
     return "stop", {} if options.compaction_id is None else {"id": str(options.compaction_id)}
 
 
+def _replay(options: Options) -> tuple[str, dict[str, Any]]:
+    return "replaybatchlog", {"forget_damaged": options.forget_damaged}
+
+
 def _auto(on: bool | None) -> Callable[[Options], tuple[str, dict[str, Any]]]:
     given = {} if on is None else {"on": on}
     return lambda options: ("autocompaction", _chosen(options.names) | given)
@@ -183,6 +191,15 @@ def _set_count(options: Options) -> tuple[str, dict[str, Any]]:
 
 def _nothing(_rows: Rows, _options: Options) -> None:
     """It was done: that is what the exit code says."""
+
+
+def _show_batches(rows: Rows, _options: Options) -> None:
+    damaged = sum(row["damaged"] for row in rows)
+    removed = sum(row["removed"] for row in rows)
+    if removed:
+        print(f"{removed} damaged batches were removed: not all of their rows may be there")
+    elif damaged:
+        print(f"{damaged} batches are damaged and stay; --forget-damaged removes them")
 
 
 def _mebibytes(rows: Rows) -> int:

@@ -327,6 +327,34 @@ def test_a_damaged_entry_is_reported_after_the_others_are_done() -> None:
     simulate(main)
 
 
+def test_damaged_entries_are_removed_if_that_is_asked_for_and_no_others() -> None:
+    async def main(loop: SimulatedLoop) -> None:
+        node = SimulatedNode(loop, 2)
+
+        async def never(what: object, deadline: float) -> NoReturn:
+            raise AssertionError("not sent by this test")
+
+        log = Batchlog(node.engines[0], loop.random, never, never, loop.time)
+        for tag in range(5):
+            await log.write(mutations_for(node, tag))
+        table = node.engines[0].tables[BATCHLOG_TABLE]
+        good_version = b"\x01\x00\x00\x00\x04"
+        for rows in list(table.values())[:3]:
+            rows[b""] = rows[b""].replace(good_version, b"\x63\x00\x00\x00\x04")
+        shard = node.shards[0]
+        assert await shard.forget_damaged_batches() == 0, "nobody has met them yet"
+        assert await shard.replay_batches(loop.time() + 2) == 3
+        assert entries(node) == 3, "they stay until somebody decides otherwise"
+        assert sum(applied(node)) > 0
+        assert await shard.replay_batches(loop.time() + 2) == 3
+        assert await shard.forget_damaged_batches() == 3
+        assert entries(node) == 0
+        assert await shard.replay_batches(loop.time() + 2) == 0
+        assert not shard.are_batches_due
+
+    simulate(main)
+
+
 async def chaos(loop: SimulatedLoop) -> str:
     """Batches from all shards while shards die and lose what they had not synced."""
     node = SimulatedNode(loop, 3)

@@ -260,6 +260,17 @@ def test_disk_usage_is_what_the_files_take(session: Any, tool: Tool, table: str)
     assert mebibytes("empty") == 0
 
 
+def test_logged_batches_are_finished_by_command(session: Any, tool: Tool) -> None:
+    session.execute("CREATE TABLE b (k int PRIMARY KEY)")
+    rows = " ".join(f"INSERT INTO b (k) VALUES ({k});" for k in range(20))
+    session.execute(f"BEGIN BATCH {rows} APPLY BATCH")
+    assert tool("replaybatchlog") == ""
+    assert json.loads(tool("replaybatchlog", "--forget-damaged", "--json")) == [
+        {"shard": shard, "damaged": 0, "removed": 0} for shard in range(2)
+    ]
+    assert len(list(session.execute("SELECT k FROM b"))) == 20
+
+
 def test_names_that_are_unknown_are_refused(tool: Tool) -> None:
     assert "there is no keyspace or table 'nope'" in tool("compact", "nope", code=1)
     assert "there is no keyspace or table 'nope.t'" in tool("flush", "nope", "t", code=1)
