@@ -16,6 +16,7 @@ from cql.system.facts import (
     CompactionFacts,
     SizeEstimate,
     SnapshotFacts,
+    StallFacts,
     TableFacts,
     TaskFacts,
 )
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from node.clients import Client
     from node.shard_facts import Fact, ShardFacts
     from node.snapshot_files import SnapshotFiles
+    from node.stalls import Stalls
     from storage.engine import Engine
 
 CLIENTS: Final = "clients"
@@ -32,6 +34,7 @@ COMPACTIONS: Final = "compactions"
 TASKS: Final = "tasks"
 CACHES: Final = "caches"
 TABLES: Final = "tables"
+STALLS: Final = "stalls"
 
 TOKEN_MIN: Final = -(1 << 63)
 _TOKENS: Final = 1 << 64
@@ -49,6 +52,7 @@ class NodeWideFacts:
         clients: Callable[[], Iterable[Client]],
         shard: int,
         snapshots: SnapshotFiles,
+        stalls: Stalls,
     ) -> None:
         self._facts = facts
         self._snapshot_files = snapshots
@@ -60,6 +64,7 @@ class NodeWideFacts:
         facts.provide(TASKS, lambda: _task_facts(engine, shard))
         facts.provide(CACHES, lambda: _cache_facts(engine))
         facts.provide(TABLES, lambda: _table_facts(engine))
+        facts.provide(STALLS, lambda: _stall_facts(stalls, shard))
 
     def refreshes(self) -> Mapping[tuple[str, str], Callable[[], Awaitable[None]]]:
         """(keyspace, table) -> what to await before its rows are read."""
@@ -67,6 +72,7 @@ class NodeWideFacts:
             ("system_views", "caches"): partial(self._refresh, CACHES),
             ("system_views", "table_caches"): partial(self._refresh, TABLES),
             ("system_views", "disk_usage"): partial(self._refresh, TABLES),
+            ("system_views", "stalls"): partial(self._refresh, STALLS),
             ("system_views", "clients"): partial(self._refresh, CLIENTS),
             ("system", "size_estimates"): partial(self._refresh, SIZES),
             ("system", "table_estimates"): partial(self._refresh, SIZES),
@@ -142,6 +148,10 @@ class NodeWideFacts:
             keyspace, _, table = full_name.partition(".")
             yield TableFacts(keyspace, table, *numbers)
 
+    def stalls(self) -> Iterable[StallFacts]:
+        """What the detectors of all shards have counted since they started."""
+        return (StallFacts(*fact) for fact in self._latest.get(STALLS, ()))
+
     def _sums(self, kind: str) -> Iterable[Fact]:
         """Of facts that are a name and numbers, one for each name."""
         sums: dict[str, list[int]] = {}
@@ -207,6 +217,11 @@ def _table_facts(engine: Engine) -> Iterable[Fact]:
         requests = table.row_cache_hits + table.row_cache_misses
         cached = (table.row_cache_partitions, table.row_cache_hits, requests)
         yield [table.name, table.file_bytes, *cached]
+
+
+def _stall_facts(stalls: Stalls, shard: int) -> Iterable[Fact]:
+    for clock, turns in (("wall", stalls.by_clock), ("cpu", stalls.by_cpu)):
+        yield [shard, clock, turns.count, turns.total_s, turns.longest_s, turns.what]
 
 
 def _compaction_facts(engine: Engine, shard: int) -> Iterable[Fact]:

@@ -383,6 +383,7 @@ class Shard:
             self._all_clients,
             world.shard,
             self.snapshots.files,
+            world.stalls,
         )
         tables = SystemTables(facts, self.holder, self._sources(node_facts))
         describer = Describer(facts, range_ownership(self.holder, self._topology))
@@ -456,6 +457,7 @@ class Shard:
             snapshots=node_facts.snapshots,
             caches=node_facts.caches,
             tables=node_facts.tables,
+            stalls=node_facts.stalls,
         )
 
     def _announce(self, change: SchemaChange) -> None:

@@ -4,7 +4,7 @@ A table is `name: column; column; ...`, a column `name type`, with `*` after the
 of the partition key and `^` after a clustering column, each in key order. Driver and tool authors
 read these tables by name: names, types and keys are those of Cassandra 5.0; the tables whose name
 begins with `scylla_`, `computed_columns` and `versions` are those that drivers of ScyllaDB read;
-`system_views.table_caches` is ours.
+`system_views.stalls` and `table_caches` are ours.
 """
 
 from __future__ import annotations
@@ -149,6 +149,7 @@ snapshots: name* text; keyspace_name^ text; table_name^ text; created_at timesta
 sstable_tasks: keyspace_name* text; table_name^ text; task_id^ timeuuid; completion_ratio
     double; kind text; progress bigint; sstables int; target_directory text; total bigint;
     total_compressed bigint; unit text
+stalls: shard* int; clock^ text; longest_ms double; longest_turn text; total_ms double; turns bigint
 system_properties: name* text; value text
 table_caches: keyspace_name* text; table_name^ text; row_hit_count bigint; row_hit_ratio double;
     row_partition_count bigint; row_request_count bigint

@@ -145,6 +145,19 @@ class TableFacts:
 
 
 @value_class
+class StallFacts:
+    """Turns of one shard's loop that took too long, by one of two clocks."""
+
+    shard: int
+    clock: str
+    turns: int
+    total_s: float
+    longest_s: float
+    longest: str
+    """What ran in it."""
+
+
+@value_class
 class SystemSources:
     """Where the rows of the tables about the node's state come from; by default there are none."""
 
@@ -157,5 +170,6 @@ class SystemSources:
     snapshots: Callable[[], Iterable[SnapshotFacts]] = lambda: ()
     caches: Callable[[], Iterable[CacheFacts]] = lambda: ()
     tables: Callable[[], Iterable[TableFacts]] = lambda: ()
+    stalls: Callable[[], Iterable[StallFacts]] = lambda: ()
     prepared_statements: Callable[[], Iterable[tuple[bytes, str | None, str]]] = lambda: ()
     """(id, keyspace, text)"""

@@ -17,6 +17,7 @@ from cql.system.facts import (
     PeerFacts,
     SizeEstimate,
     SnapshotFacts,
+    StallFacts,
     SystemSources,
     TableFacts,
     TaskFacts,
@@ -89,6 +90,7 @@ def from_sources(
         ("system_views", "caches"): lambda: map(_cache_row, sources.caches()),
         ("system_views", "disk_usage"): lambda: map(_disk_row, sources.tables()),
         ("system_views", "table_caches"): lambda: map(_table_cache_row, sources.tables()),
+        ("system_views", "stalls"): lambda: map(_stall_row, sources.stalls()),
         ("system_views", "clients"): lambda: map(_client_row, sources.clients()),
         ("system_views", "snapshots"): lambda: map(_snapshot_row, sources.snapshots()),
         ("system_views", "sstable_tasks"): lambda: map(_task_row, sources.tasks()),
@@ -202,6 +204,17 @@ def _table_cache_row(table: TableFacts) -> RowValues:
 def _disk_row(table: TableFacts) -> RowValues:
     """Whole mebibytes: a table that has anything on the disk has at least one."""
     return text(table.keyspace), text(table.table), bigint(-(-table.file_bytes // MIB))
+
+
+def _stall_row(stall: StallFacts) -> RowValues:
+    return (
+        integer(stall.shard),
+        text(stall.clock),
+        double(stall.longest_s * 1e3),
+        text(stall.longest) if stall.turns else None,
+        double(stall.total_s * 1e3),
+        bigint(stall.turns),
+    )
 
 
 def _ratio(hits: int, requests: int) -> float:

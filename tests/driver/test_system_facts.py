@@ -149,6 +149,19 @@ def test_a_prepared_statement_is_listed(session: Any) -> None:
     assert prepared.query_id in ids
 
 
+def test_stalls_of_all_shards_are_shown_by_both_clocks(session: Any) -> None:
+    rows = session.execute("SELECT * FROM system_views.stalls").all()
+    counted = {(row.shard, row.clock): row for row in rows}
+    shards = {shard for shard, _ in counted}
+    assert shards == set(range(len(shards))) and len(shards) > 1
+    assert len(rows) == 2 * len(shards)
+    for shard in shards:
+        wall, cpu = counted[shard, "wall"], counted[shard, "cpu"]
+        assert wall.turns >= cpu.turns >= 0 and wall.total_ms >= cpu.total_ms
+        assert wall.longest_ms >= (5 if wall.turns else 0)
+        assert (wall.longest_turn is None) == (wall.turns == 0)
+
+
 def test_rows_read_from_files_are_answered_by_the_cache_unless_it_is_bypassed(session: Any) -> None:
     session.execute(
         "CREATE TABLE t (k int PRIMARY KEY, v int) WITH memtable_flush_period_in_ms = 1"

@@ -30,6 +30,7 @@ from cql.system.facts import (
     NodeFacts,
     PeerFacts,
     SizeEstimate,
+    StallFacts,
     SystemSources,
     TableFacts,
     TaskFacts,
@@ -244,6 +245,10 @@ def test_sources_fill_the_tables_of_the_nodes_state() -> None:
                 TableFacts("k", "t", (1 << 20) + 1, 5, 3, 4),
                 TableFacts("k", "unread", 0, 0, 0, 0),
             ],
+            stalls=lambda: [
+                StallFacts(1, "wall", 2, 0.03, 0.02, "a flush"),
+                StallFacts(1, "cpu", 0, 0.0, 0.0, ""),
+            ],
         )
     )
     node.system.check()
@@ -264,6 +269,10 @@ def test_sources_fill_the_tables_of_the_nodes_state() -> None:
     read, unread = node.rows("system_views", "table_caches")
     assert (read["table_name"], unread["table_name"]) == ("t", "unread")
     assert (read["row_hit_count"], read["row_request_count"], read["row_hit_ratio"]) == (3, 4, 0.75)
+    of_cpu, of_wall = node.rows("system_views", "stalls")
+    assert (of_wall["shard"], of_wall["clock"], of_wall["turns"]) == (1, "wall", 2)
+    assert (of_wall["longest_ms"], of_wall["total_ms"]) == (20, 30)
+    assert (of_wall["longest_turn"], of_cpu["longest_turn"]) == ("a flush", None)
     assert (read["row_partition_count"], unread["row_hit_ratio"]) == (5, 0.0)
     assert [row["mebibytes"] for row in node.rows("system_views", "disk_usage")].count(2) == 1
 
