@@ -17,9 +17,17 @@ DIVIDED = (
     "tests/storage/test_crash_states.py",
     "tests/sim/test_model.py",
     "tests/torture/test_kill.py",
+    "tests/torture/test_power_cut.py",
+    "tests/storage/test_cache_model.py",
+    "tests/torture/test_bit_rot.py",
+    "tests/torture/test_bit_rot_of_small_files.py",
+    "tests/storage/test_engine_crashes.py",
+    "tests/storage/test_io_errors.py",
+    "tests/storage/test_short_io.py",
 )
 MEASURING = (
     "tests/torture/test_resources.py",
+    "tests/torture/test_pressure.py",
     "tests/torture/test_page_cache.py",
     "tests/driver/test_protocol_facts.py",
     "tests/driver/test_system_facts.py",
@@ -27,13 +35,13 @@ MEASURING = (
 LONG = (
     *MEASURING,
     *DIVIDED,
-    "tests/torture/test_power_cut.py",
     "tests/driver/test_nodetool.py",
     "tests/fuzz/test_fuzz_frames.py",
+    "tests/fuzz/test_cql_text.py",
     "tests/driver/test_golden_cqlsh.py",
     "tests/storage/test_cache_plants.py",
     "tests/driver/test_shard_aware_driver.py",
-    "tests/storage/test_cache_model.py",
+    "tests/planted/test_planted.py",
     "tests/torture/test_disk_full.py",
     "tests/torture/test_start_and_stop.py",
 )
