@@ -16,10 +16,17 @@ from enum import Enum
 from storage.disk import Disk
 from storage.errors import CommitLogFailed, DiskError, DiskFull, Overloaded, TooManyOpenFiles
 from storage.io_queue import IoClass, IoQueue
-from storage.log_replay import Batch, LogReplay, OnDamage, refuse_damage
+from storage.log_replay import LogReplay, OnDamage, refuse_damage
 from storage.log_segments import Segment, SegmentFiles
 from storage.points import NO_POINTS, Points
-from storage.record import END, MUTATION, RecordBuffer, position_of, segment_of
+from storage.record import (
+    END,
+    MUTATION,
+    RecordBatch,
+    RecordBuffer,
+    position_of,
+    segment_of,
+)
 from storage.values import value_class
 
 SEGMENT_BYTES_DEFAULT = 32 << 20
@@ -119,8 +126,8 @@ class CommitLog:
 
     # From start to the first record.
 
-    async def replay(self, on_damage: OnDamage = refuse_damage) -> AsyncIterator[Batch]:
-        """Give what the log holds as lists of (position, mutation), in the order of appending.
+    async def replay(self, on_damage: OnDamage = refuse_damage) -> AsyncIterator[RecordBatch]:
+        """Give what the log holds as batches of (position, mutation), in the order of appending.
 
         Damage before the end of the log is handed to `on_damage`, which raises it or, by
         returning, lets the replay go on with the next segment.

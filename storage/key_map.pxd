@@ -17,6 +17,8 @@ cdef class KeyMap:
     cdef dict home(self, bytes key)
     cdef object find(self, bytes key)
     cdef int put(self, bytes key, object value) except -1
+    cdef object put_new(self, bytes key, object value)
+    cdef int grow(self, bytes key) except -1
     cdef int remove(self, bytes key) except -1
     cdef tuple take_any(self)
     cdef int split(self) except -1

@@ -7,6 +7,10 @@ depends on the keys and on what was done before, and not on the process.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM
+from cpython.ref cimport PyObject
+
+cdef extern from "Python.h":
+    PyObject* PyDict_SetDefault(dict entries, object key, object value) except NULL
 
 cdef enum:
     TOKEN_BYTE = 7
@@ -44,8 +48,20 @@ cdef class KeyMap:
         cdef dict home = self.home(key)
         cdef Py_ssize_t before = len(home)
         home[key] = value
+        return self.grow(key) if len(home) > before else 0
+
+    cdef object put_new(self, bytes key, object value):
+        """Sets the value of `key` if it has none; gives the one it has, which is None for none."""
+        cdef dict home = self.home(key)
+        cdef Py_ssize_t before = len(home)
+        cdef PyObject* found = PyDict_SetDefault(home, key, value)
         if len(home) == before:
-            return 0
+            return <object>found
+        self.grow(key)
+        return None
+
+    cdef int grow(self, bytes key) except -1:
+        """The key has come into its dict."""
         self.size += 1
         if self.only is None:
             self.last = max(self.last, place_of(key))

@@ -11,12 +11,19 @@ from storage.disk import Disk, File, OpenMode
 from storage.errors import CorruptCommitLog
 from storage.log_segments import find_segment_number, segment_path
 from storage.points import Points
-from storage.record import BROKEN, END, MORE, RecordBuffer, RecordScanner, position_of
+from storage.record import (
+    BROKEN,
+    END,
+    MORE,
+    RecordBatch,
+    RecordBuffer,
+    RecordScanner,
+    position_of,
+)
 
 CHUNK_BYTES = 1 << 20
 
 OnDamage = Callable[[CorruptCommitLog], None]
-Batch = list[tuple[int, bytes]]
 
 
 def refuse_damage(damage: CorruptCommitLog) -> None:
@@ -39,8 +46,8 @@ class LogReplay:
         self.number_max = 0
         """The greatest number that a segment here has."""
 
-    async def batches(self) -> AsyncIterator[Batch]:
-        """Give (position, mutation) in the order in which they were logged, in lists."""
+    async def batches(self) -> AsyncIterator[RecordBatch]:
+        """Give (position, mutation) in the order in which they were logged, in batches."""
         found = (find_segment_number(name) for name in await self._disk.list(self._directory))
         numbers = sorted(number for number in found if number is not None)
         self.number_max = max(numbers, default=0)
@@ -55,7 +62,7 @@ class LogReplay:
                     offset += len(chunk)
                     scanner.feed(chunk)
                     batch, kind = scanner.mutations()
-                    if batch:
+                    if len(batch):
                         yield batch
                 if kind != END and await self._ends_at(numbers[index:], file, scanner.offset):
                     self._end = number, scanner.offset

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 from storage.key_map cimport KeyMap
 from storage.merge cimport Chunk
-from storage.mutation cimport Item, Mutation
+from storage.mutation cimport Item, Mutation, MutationHead
 from storage.sorted_map cimport SortedMap
 
 
@@ -41,7 +41,8 @@ cdef class Memtable:
     cdef readonly Py_ssize_t users          # who would miss what is dissolved
 
     cpdef int64_t apply(self, Mutation mutation) except? -1
-    cdef int apply_only_row(self, Mutation mutation) except -1
+    cdef int64_t apply_head(self, bytes key, const MutationHead* head) except? -1
+    cdef int apply_only_row(self, bytes key, const MutationHead* head) except -1
     cdef MemoryPartition open_partition(self, bytes key)
     cdef int apply_item(self, MemoryPartition partition, Item* item) except -1
     cdef int put_row(self, MemoryPartition partition, bytes clustering, bytes row) except -1

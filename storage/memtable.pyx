@@ -16,7 +16,9 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t
 
 from storage.key_map cimport KeyMap
 from storage.merge cimport Chunk, clip, insert_tombstone
-from storage.mutation cimport ITEM_ROW, Item, ItemScan, Mutation, next_item
+from storage.mutation cimport (
+    ITEM_ROW, Item, ItemScan, Mutation, MutationHead, next_item, walk,
+)
 from storage.order cimport compare, find_end, find_place
 from storage.row cimport merge_pair
 from storage.sorted_map cimport ENTRY_BYTES, MapBlock, SortedMap
@@ -74,55 +76,58 @@ cdef class Memtable:
         """Makes the mutation visible, all of it or, with CorruptData, nothing; gives by how many
         bytes that has grown the memory.
         """
+        cdef MutationHead head
+        mutation.point(&head)
+        return self.apply_head(mutation.key, &head)
+
+    cdef int64_t apply_head(self, bytes key, const MutationHead* head) except? -1:
+        """The same for a mutation that is no object; `key` is its own."""
         cdef int64_t low, high
         cdef int64_t before = self.memory_bytes
         cdef MemoryPartition partition
-        cdef ItemScan scan
+        cdef ItemScan scan = head.items
         cdef Item item
-        mutation.walk(&low, &high)
+        walk(head, &low, &high)
         if low > high:
             return 0
         self.low = min(self.low, low)
         self.high = max(self.high, high)
         self.mutation_count += 1
-        if self.apply_only_row(mutation):
+        if self.apply_only_row(key, head):
             return self.memory_bytes - before
-        partition = self.open_partition(mutation.key)
-        if mutation.deletion_ts > partition.deletion_ts or (
-            mutation.deletion_ts == partition.deletion_ts
-            and mutation.deleted_at > partition.deleted_at
+        partition = self.open_partition(key)
+        if head.deletion_ts > partition.deletion_ts or (
+            head.deletion_ts == partition.deletion_ts
+            and head.deleted_at > partition.deleted_at
         ):
-            partition.deletion_ts = mutation.deletion_ts
-            partition.deleted_at = mutation.deleted_at
-        mutation.open_items(&scan)
+            partition.deletion_ts = head.deletion_ts
+            partition.deleted_at = head.deleted_at
         while next_item(&scan, &item):
             self.apply_item(partition, &item)
         return self.memory_bytes - before
 
-    cdef int apply_only_row(self, Mutation mutation) except -1:
+    cdef int apply_only_row(self, bytes key, const MutationHead* head) except -1:
         """The cheap way for a partition that is one row without clustering; 0 if it is not."""
-        cdef ItemScan scan
+        cdef ItemScan scan = head.items
         cdef Item item
         cdef bytes row, merged
         cdef object found
-        if self.has_clustering or mutation.deletion_ts != INT64_MIN or mutation.item_count != 1:
+        if self.has_clustering or head.deletion_ts != INT64_MIN or scan.left != 1:
             return 0
-        mutation.open_items(&scan)
         next_item(&scan, &item)
         if item.kind != ITEM_ROW or item.start_size:
             return 0
-        found = self.partitions.find(mutation.key)
         row = copy_of(item.end, item.end_size)
+        found = self.partitions.put_new(key, row)
         if found is None:
-            self.partitions.put(mutation.key, row)
-            self.order.locate(mutation.key)
-            self.order.insert(mutation.key, None)
-            self.memory_bytes += KEY_BYTES + cost(mutation.key) + cost(row)
+            self.order.locate(key)
+            self.order.insert(key, None)
+            self.memory_bytes += KEY_BYTES + cost(key) + cost(row)
             return 1
         if not isinstance(found, bytes):
             return 0
         merged = merge_pair(<bytes>found, row)
-        self.partitions.put(mutation.key, merged)
+        self.partitions.put(key, merged)
         self.memory_bytes += cost(merged) - cost(<bytes>found)
         return 1
 

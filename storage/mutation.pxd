@@ -25,6 +25,14 @@ cdef struct ItemScan:           # where we are in a mutation's items
     const uint8_t* end
     uint64_t left               # items not read yet
 
+cdef struct MutationHead:       # a mutation's bytes, of which the items were not looked at
+    const uint8_t* table_id     # TABLE_ID_BYTES of them
+    const uint8_t* key
+    Py_ssize_t key_size
+    int64_t deletion_ts         # INT64_MIN if the partition is not deleted
+    uint32_t deleted_at
+    ItemScan items              # before the first
+
 
 @cython.final
 cdef class Mutation:
@@ -36,10 +44,14 @@ cdef class Mutation:
     cdef readonly Py_ssize_t item_count
     cdef Py_ssize_t items_at        # where the items begin in `data`
 
-    cdef void open_items(self, ItemScan* scan) noexcept
-    cdef int walk(self, int64_t* low, int64_t* high) except -1
+    cdef void point(self, MutationHead* head) noexcept
 
 
+cdef const uint8_t* read_length(
+    const uint8_t* at, const uint8_t* end, Py_ssize_t* size
+) except NULL
+cdef int read_head(const uint8_t* data, Py_ssize_t size, MutationHead* head) except -1
+cdef int walk(const MutationHead* head, int64_t* low, int64_t* high) except -1
 cdef int next_item(ItemScan* scan, Item* item) except -1
 
 

@@ -62,67 +62,87 @@ cdef int next_item(ItemScan* scan, Item* item) except -1:
     return 1
 
 
+cdef int read_head(const uint8_t* data, Py_ssize_t size, MutationHead* head) except -1:
+    """Reads what comes before the items; the head points into `data`."""
+    cdef const uint8_t* end = data + size
+    cdef const uint8_t* at
+    cdef uint8_t flags
+    cdef uint64_t count = 0
+    cdef int used
+    if size < HEAD_MIN or data[0] != MUTATION_VERSION:
+        corrupt("its head is cut off or of an unknown version")
+    head.table_id = data + 1
+    head.key = read_length(data + HEAD_MIN, end, &head.key_size)
+    at = head.key + head.key_size
+    if at == end or at[0] & ~FLAG_DELETION:
+        corrupt("its flags are unknown or missing")
+    flags = at[0]
+    at += 1
+    head.deletion_ts = INT64_MIN
+    head.deleted_at = 0
+    if flags & FLAG_DELETION:
+        if end - at < DELETION_BYTES:
+            corrupt("its deletion is cut off")
+        head.deletion_ts = get_i64(at)
+        head.deleted_at = get_u32(at + 8)
+        at += DELETION_BYTES
+    used = get_uvarint(at, end, &count)
+    if used == 0 or count > <uint64_t>(end - at):
+        corrupt("its number of items is malformed")
+    head.items.at = at + used
+    head.items.end = end
+    head.items.left = count
+    return 0
+
+
+cdef int walk(const MutationHead* head, int64_t* low, int64_t* high) except -1:
+    """Reads everything once, so that applying cannot fail half-way; low > high if empty.
+
+    Gives the lowest and highest timestamp of the mutation, deletions included.
+    """
+    cdef ItemScan scan = head.items
+    cdef Item item
+    cdef int64_t row_low, row_high
+    low[0] = INT64_MAX
+    high[0] = INT64_MIN
+    if head.deletion_ts != INT64_MIN:
+        low[0] = high[0] = head.deletion_ts
+    while next_item(&scan, &item):
+        if item.kind == ITEM_ROW:
+            timestamp_span(item.end, item.end_size, &row_low, &row_high)
+        else:
+            row_low = row_high = item.deletion_ts
+        low[0] = min(low[0], row_low)
+        high[0] = max(high[0], row_high)
+    return 0
+
+
 cdef class Mutation:
     """A parsed head over the bytes of a mutation."""
 
     def __init__(self, bytes data not None):
         cdef const uint8_t* start = <const uint8_t*><const char*>data
-        cdef const uint8_t* end = start + len(data)
-        cdef const uint8_t* at
-        cdef Py_ssize_t size = 0
-        cdef uint64_t count = 0
-        cdef int used
-        if len(data) < HEAD_MIN or start[0] != MUTATION_VERSION:
-            corrupt("its head is cut off or of an unknown version")
+        cdef MutationHead head
+        read_head(start, len(data), &head)
         self.data = data
-        self.table_id = data[1:HEAD_MIN]
-        at = read_length(start + HEAD_MIN, end, &size)
-        self.key = (<const char*>at)[:size]
-        at += size
-        if at == end or at[0] & ~FLAG_DELETION:
-            corrupt("its flags are unknown or missing")
-        self.deletion_ts = INT64_MIN
-        at += 1
-        if (at - 1)[0] & FLAG_DELETION:
-            if end - at < DELETION_BYTES:
-                corrupt("its deletion is cut off")
-            self.deletion_ts = get_i64(at)
-            self.deleted_at = get_u32(at + 8)
-            at += DELETION_BYTES
-        used = get_uvarint(at, end, &count)
-        if used == 0 or count > <uint64_t>(end - at):
-            corrupt("its number of items is malformed")
-        self.item_count = <Py_ssize_t>count
-        self.items_at = at + used - start
+        self.table_id = (<const char*>head.table_id)[:TABLE_ID_BYTES]
+        self.key = (<const char*>head.key)[:head.key_size]
+        self.deletion_ts = head.deletion_ts
+        self.deleted_at = head.deleted_at
+        self.item_count = <Py_ssize_t>head.items.left
+        self.items_at = head.items.at - start
 
-    cdef void open_items(self, ItemScan* scan) noexcept:
-        """Points a scan at the first item; it is valid while the mutation lives."""
+    cdef void point(self, MutationHead* head) noexcept:
+        """Fills a head, which is valid while the mutation lives."""
         cdef const uint8_t* start = <const uint8_t*><const char*>self.data
-        scan.at = start + self.items_at
-        scan.end = start + len(self.data)
-        scan.left = <uint64_t>self.item_count
-
-    cdef int walk(self, int64_t* low, int64_t* high) except -1:
-        """Reads everything once, so that applying cannot fail half-way; low > high if empty.
-
-        Gives the lowest and highest timestamp of the mutation, deletions included.
-        """
-        cdef ItemScan scan
-        cdef Item item
-        cdef int64_t row_low, row_high
-        low[0] = INT64_MAX
-        high[0] = INT64_MIN
-        if self.deletion_ts != INT64_MIN:
-            low[0] = high[0] = self.deletion_ts
-        self.open_items(&scan)
-        while next_item(&scan, &item):
-            if item.kind == ITEM_ROW:
-                timestamp_span(item.end, item.end_size, &row_low, &row_high)
-            else:
-                row_low = row_high = item.deletion_ts
-            low[0] = min(low[0], row_low)
-            high[0] = max(high[0], row_high)
-        return 0
+        head.table_id = start + 1
+        head.key = <const uint8_t*><const char*>self.key
+        head.key_size = len(self.key)
+        head.deletion_ts = self.deletion_ts
+        head.deleted_at = self.deleted_at
+        head.items.at = start + self.items_at
+        head.items.end = start + len(self.data)
+        head.items.left = <uint64_t>self.item_count
 
     @property
     def deletion(self) -> tuple[int, int] | None:
@@ -133,11 +153,11 @@ cdef class Mutation:
 
     def items(self) -> list[tuple]:
         """`(clustering, row)` and `(start, end, deletion_ts, deleted_at)`, in written order."""
-        cdef ItemScan scan
+        cdef MutationHead head
         cdef Item item
         items = []
-        self.open_items(&scan)
-        while next_item(&scan, &item):
+        self.point(&head)
+        while next_item(&head.items, &item):
             start = (<const char*>item.start)[:item.start_size]
             end = (<const char*>item.end)[:item.end_size]
             if item.kind == ITEM_ROW:
@@ -148,8 +168,10 @@ cdef class Mutation:
 
     def timestamps(self) -> tuple[int, int] | None:
         """The lowest and highest timestamp in it, deletions included."""
+        cdef MutationHead head
         cdef int64_t low, high
-        self.walk(&low, &high)
+        self.point(&head)
+        walk(&head, &low, &high)
         return None if low > high else (low, high)
 
     def check(self) -> None:

@@ -1,5 +1,6 @@
 """A commit log record's bytes: writing them into a turn's buffer, finding them in a segment."""
 
+cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from storage.buffer cimport Writer
@@ -17,6 +18,12 @@ cdef enum Kind:
     KIND_END = 4        # nothing follows in this segment
 
 
+cdef struct RecordSpan:
+    uint64_t offset     # in the segment
+    Py_ssize_t start    # of the body, in the window
+    Py_ssize_t size     # of the body
+
+
 cdef class RecordBuffer:
     cdef readonly uint64_t segment  # id of the segment that the buffer goes to
     cdef readonly uint64_t end      # offset in it of the next record
@@ -31,3 +38,14 @@ cdef class RecordScanner:
     cdef readonly bytes body        # of the last record that `next` found
 
     cdef int look(self, uint64_t offset, uint32_t *length) except -2
+
+
+@cython.final
+cdef class RecordBatch:
+    cdef uint64_t segment           # id of the segment that they come from
+    cdef bytes window               # bytes of the segment, in which they lie
+    cdef RecordSpan* spans
+    cdef Py_ssize_t count
+    cdef Py_ssize_t room            # how many spans there is room for
+
+    cdef int add(self, uint64_t offset, Py_ssize_t start, Py_ssize_t size) except -1

@@ -13,6 +13,7 @@ grow with time.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcpy
 
 from storage.buffer cimport Writer
@@ -30,6 +31,7 @@ HEADER_BYTES = RECORD_HEADER_BYTES
 cdef enum:
     KEPT_BYTES_MAX = 1 << 20    # a turn's buffer that grew beyond this gives its memory back
     MARK_BODY_BYTES = 8
+    SPANS_FIRST = 64            # records which a batch has room for before it grows
 
 cdef bytes _START_BODY = b"pythia commit log\x00\x01"
 START_BYTES = RECORD_HEADER_BYTES + len(_START_BODY)
@@ -139,18 +141,24 @@ cdef class RecordScanner:
         return kind
 
     def mutations(self):
-        """Give the window's (position, mutation)s, and what came then: MORE, BROKEN or END."""
-        cdef list found = []
+        """Give the window's mutations, and what came then: MORE, BROKEN or END."""
+        cdef RecordBatch found = RecordBatch()
         cdef uint64_t place
+        cdef uint32_t length = 0
         cdef int kind
+        found.segment = self.segment
+        found.window = self.window
         while True:
             place = self.offset
-            kind = self.next()
+            kind = self.look(place, &length)
             if kind == KIND_MUTATION and place > 0:
-                found.append((self.segment << POSITION_OFFSET_BITS | place, self.body))
-            elif kind <= 0 or kind == KIND_END:
+                found.add(place, place - self.window_offset + RECORD_HEADER_BYTES, length)
+                self.offset += RECORD_HEADER_BYTES + length
+                continue
+            kind = self.next()
+            if kind <= 0 or kind == KIND_END:
                 return found, kind
-            elif (place == 0) != (kind == KIND_START and self.body == _START_BODY):
+            if (place == 0) != (kind == KIND_START and self.body == _START_BODY):
                 self.offset = place
                 return found, KIND_BROKEN
 
@@ -195,3 +203,45 @@ cdef class RecordScanner:
         if get_u32(header + 4) != crc32c_of(0, header + RECORD_HEADER_BYTES, length[0]):
             return KIND_BROKEN
         return header[12] if KIND_START <= header[12] <= KIND_END else KIND_BROKEN
+
+
+cdef class RecordBatch:
+    """Mutations that lie in a piece of a segment, checked: a sequence of (position, mutation)."""
+
+    def __dealloc__(self):
+        free(self.spans)
+
+    cdef int add(self, uint64_t offset, Py_ssize_t start, Py_ssize_t size) except -1:
+        """One more, behind the others."""
+        cdef RecordSpan* spans
+        cdef Py_ssize_t room
+        if self.count == self.room:
+            room = max(2 * self.room, SPANS_FIRST)
+            spans = <RecordSpan*>realloc(self.spans, room * sizeof(RecordSpan))
+            if spans == NULL:
+                raise MemoryError()
+            self.spans = spans
+            self.room = room
+        self.spans[self.count] = RecordSpan(offset, start, size)
+        self.count += 1
+        return 0
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, Py_ssize_t index):
+        """The position of a mutation and its bytes."""
+        cdef RecordSpan* span
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        span = &self.spans[index]
+        return (
+            self.segment << POSITION_OFFSET_BITS | span.offset,
+            self.window[span.start:span.start + span.size],
+        )
+
+    @property
+    def last(self):
+        """The position of the last of them."""
+        assert self.count > 0, "there is a last mutation"
+        return self.segment << POSITION_OFFSET_BITS | self.spans[self.count - 1].offset

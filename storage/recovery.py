@@ -19,12 +19,13 @@ from storage.errors import (
     FileMissing,
     SchemaIncomplete,
 )
-from storage.flush import flush_pace, write_memtable
-from storage.group import split_record
+from storage.flush import write_log_run, write_memtable
 from storage.layout import TABLE_ID_BYTES, Layout
 from storage.log_replay import refuse_damage
+from storage.log_run import LogRun
 from storage.manifest import LiveSSTable
-from storage.mutation import Mutation
+from storage.pace import Pace
+from storage.replay import Replay, Target
 from storage.sstable.output import file_name, generation_of
 from storage.sstable.reader import SSTable, open_sstable
 from storage.store import Store
@@ -216,36 +217,50 @@ async def _replay(
         report.log_damage += (damage,)
 
     on_damage = skip if store.skips_log_damage else refuse_damage
+    replay = Replay()
+    replay.aim(targets := _targets(store, tables))
     async for batch in store.log.replay(on_damage):
-        used = replayed = skipped = 0
-        for position, record in batch:
-            for data in split_record(record):
-                mutation = Mutation(data)
-                table_id = mutation.table_id
-                table = tables.get(table_id)
-                if table is None or position <= flushed.get(table_id, 0):
-                    skipped += 1
-                else:
-                    used += table.memtable.apply(mutation)
-                    replayed += 1
-        last = max(last, batch[-1][0])
-        store.memory.used += used
-        report.replayed += replayed
-        report.skipped += skipped
+        store.memory.used += replay.apply(batch)
+        last = max(last, batch.last)
         if store.memory.used >= room:
-            spills += await _spill(store, tables.values())
+            replay.aim({})
+            spills += await _spill(store, tables, targets)
+            replay.aim(targets := _targets(store, tables))
+    replay.aim({})
+    report.replayed, report.skipped = replay.replayed, replay.skipped
     if not store.is_shut:
-        spills += await _spill(store, tables.values())
+        spills += await _spill(store, tables, targets)
     return spills, last
 
 
-async def _spill(store: Store, tables: Iterable[Table]) -> list[Spill]:
-    """Write all memtables to files, of which nobody knows yet."""
+def _targets(store: Store, tables: dict[bytes, Table]) -> dict[bytes, Target]:
+    """Where mutations go: to be sorted and written, or where reads find them if none are."""
+    flushed = store.manifest.state.flushed
+    return {
+        table_id: Target(
+            table.memtable
+            if store.is_shut
+            else LogRun(table.layout.has_clustering, table.layout.has_static),
+            flushed.get(table_id, 0),
+        )
+        for table_id, table in tables.items()
+    }
+
+
+async def _spill(
+    store: Store, tables: dict[bytes, Table], targets: dict[bytes, Target]
+) -> list[Spill]:
+    """Write all that the targets hold to files, of which nobody knows yet; uses them up."""
     spills = []
-    for table in tables:
-        if len(table.memtable):
+    while targets:
+        table_id, target = targets.popitem()
+        table, run, pace = tables[table_id], target.run, Pace()  # Nobody else wants the loop.
+        if run is not None and len(run):
+            spills.append((table, await write_log_run(store, table, run, pace)))
+            store.memory.used -= run.memory_bytes
+        elif len(table.memtable):
             memtable = table.take_memtable()
-            spills.append((table, await write_memtable(store, table, memtable, flush_pace(store))))
+            spills.append((table, await write_memtable(store, table, memtable, pace)))
             store.charge([memtable], -1)
     return spills
 

@@ -3,12 +3,20 @@
 cimport cython
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from storage.memtable cimport Memtable, MemoryPartition
+from storage.memtable cimport Memtable
 from storage.row cimport ColumnSet
 from storage.sstable.block cimport Block, BlockBuilder, Section, SectionHead
 from storage.sstable.bloom cimport BloomFilter
 from storage.sstable.format cimport Input
 from storage.sstable.statistics cimport Statistics
+
+cdef enum:                          # why a run has stopped
+    IS_END = 0
+    IS_PAUSED = 1
+    IS_FULL = 2
+    IS_EMPTY = 3
+    IS_OTHER = 4
+    IS_LIMIT = 5
 
 
 @cython.final
@@ -83,5 +91,5 @@ cdef class MemorySplice:
     cdef bytes _last
     cdef readonly Py_ssize_t spent  # what the last run has done, in bytes
 
-    cdef bint _put(self, Sink sink, bytes key) except -1
-    cdef bint _put_partition(self, Sink sink, bytes key, MemoryPartition partition) except -1
+
+cdef bint put_found(Sink sink, bytes key, object found) except -1

@@ -9,7 +9,7 @@ others are merged row by row, straight from block to block. What is different is
 from collections.abc import Callable, Sequence
 from typing import Final, final
 
-from storage.memtable import Memtable
+from storage.memtable import MemoryRun, Memtable
 from storage.row import ColumnSet
 from storage.sstable.block import Block, BlockBuilder, Section
 from storage.sstable.bloom import BloomFilter
@@ -90,3 +90,6 @@ class MemorySplice:
     def __init__(self, memtable: Memtable) -> None: ...
     def run(self, sink: Sink, bytes_max: int) -> int:
         """Goes on until a reason to stop; after OTHER it goes on behind that partition."""
+
+    def other(self) -> MemoryRun:
+        """The partition at which `run` has stopped, which needs the whole merge."""

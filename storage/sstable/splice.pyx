@@ -3,7 +3,7 @@
 from libc.stdint cimport INT64_MIN, int64_t, uint8_t
 from libc.stdlib cimport calloc, free
 
-from storage.memtable cimport Memtable, MemoryPartition
+from storage.memtable cimport Memtable, MemoryPartition, MemoryRun
 from storage.order cimport compare
 from storage.row cimport ColumnSet, may_purge, merge_pair, purge_row
 from storage.sorted_map cimport MapBlock
@@ -16,20 +16,12 @@ from storage.sstable.statistics cimport Statistics
 
 from storage.errors import CorruptData
 
-END = 0
-PAUSED = 1
-FULL = 2
-EMPTY = 3
-OTHER = 4
-LIMIT = 5
-
-cdef enum:
-    IS_END = 0
-    IS_PAUSED = 1
-    IS_FULL = 2
-    IS_EMPTY = 3
-    IS_OTHER = 4
-    IS_LIMIT = 5
+END = IS_END
+PAUSED = IS_PAUSED
+FULL = IS_FULL
+EMPTY = IS_EMPTY
+OTHER = IS_OTHER
+LIMIT = IS_LIMIT
 
 cdef enum:
     KEYS_AT_ONCE = 1024         # keys which are taken from a memtable together
@@ -390,7 +382,8 @@ cdef class MemorySplice:
         cdef bytes key
         self.spent = 0
         while self.spent < bytes_max:
-            if sink.blocks.is_full:
+            before = sink.blocks._size()
+            if before >= sink.blocks.bytes_max:
                 return IS_FULL
             if self._at == len(self._keys):
                 start = self._last + b"\0" if self._last else b""
@@ -401,42 +394,44 @@ cdef class MemorySplice:
             key = <bytes>self._keys[self._at]
             self._at += 1
             self._last = key
-            before = sink.blocks._size()
-            if not self._put(sink, key):
+            if not put_found(sink, key, self._memtable.partitions.find(key)):
                 return IS_OTHER
             self.spent += sink.blocks._size() - before + STEP_BYTES
         return IS_PAUSED
 
-    cdef bint _put(self, Sink sink, bytes key) except -1:
-        """Writes a partition; False if it is not plain or too large for a block."""
-        cdef object found = self._memtable.partitions.find(key)
-        if not isinstance(found, bytes):
-            return self._put_partition(sink, key, <MemoryPartition>found)
+    def other(self) -> MemoryRun:
+        """The partition at which `run` has stopped, which needs the whole merge."""
+        return self._memtable.find(self._last)
+
+
+cdef bint put_found(Sink sink, bytes key, object found) except -1:
+    """Writes a partition of a memtable; False if it is not plain or too large for a block."""
+    cdef MemoryPartition partition
+    cdef MapBlock block
+    cdef Py_ssize_t i
+    if isinstance(found, bytes):
         sink.open(key)
         put_bytes(sink, b"", <bytes>found)
         sink.close(key)
         return True
-
-    cdef bint _put_partition(self, Sink sink, bytes key, MemoryPartition partition) except -1:
-        cdef MapBlock block
-        cdef Py_ssize_t i
-        if partition.deletion_ts != INT64_MIN or len(partition.static_row):
-            return False
-        if partition.tombstones is not None or partition.rows is None and partition.row is None:
-            return False
-        if partition.rows is None:
-            sink.open(key)
-            put_bytes(sink, partition.clustering, partition.row)
-            sink.close(key)
-            return True
-        if not fits(partition, sink.blocks.bytes_max):
-            return False
+    partition = <MemoryPartition>found
+    if partition.deletion_ts != INT64_MIN or len(partition.static_row):
+        return False
+    if partition.tombstones is not None or partition.rows is None and partition.row is None:
+        return False
+    if partition.rows is None:
         sink.open(key)
-        for block in partition.rows.blocks:
-            for i in range(len(block.keys)):
-                put_bytes(sink, <bytes>block.keys[i], <bytes>block.values[i])
+        put_bytes(sink, partition.clustering, partition.row)
         sink.close(key)
         return True
+    if not fits(partition, sink.blocks.bytes_max):
+        return False
+    sink.open(key)
+    for block in partition.rows.blocks:
+        for i in range(len(block.keys)):
+            put_bytes(sink, <bytes>block.keys[i], <bytes>block.values[i])
+    sink.close(key)
+    return True
 
 
 cdef bint fits(MemoryPartition partition, Py_ssize_t bytes_max) except -1:
