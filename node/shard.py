@@ -51,6 +51,7 @@ from storage.direct_disk import MEMORY_BYTES_DEFAULT, DirectDisk, IoChoice, open
 from storage.engine import Engine, EngineConfig
 from storage.errors import CorruptData, CorruptFile, DiskError
 from storage.memory_disk import MemoryDisk
+from storage.pace import Hours
 from storage.values import replace, value_class
 from storage.volume import Marks
 
@@ -78,7 +79,7 @@ _log = logging.getLogger("pythia.shard")
 
 
 def _nothing() -> None:
-    """A simulated core is nobody else's."""
+    """A simulated core is nobody else's, and a simulated disk keeps nothing for later."""
 
 
 class ShardClock(Protocol):
@@ -126,6 +127,12 @@ class World:
     boot: bytes = b""
     """Another one after the machine has started anew."""
 
+    is_wanted: Callable[[], bool] | None = None
+    """Whether something has come for the loop since its turn began, where that can be seen."""
+
+    submit: Callable[[], None] = _nothing
+    """Gives the disk what it was asked for in this turn."""
+
     is_log_shut: bool = False
     """Whether the commit log failed in the life before, and `stop_commit` wants reads only."""
 
@@ -164,7 +171,7 @@ class Shard:
             division.budget,
             random=world.random,
             listener=self,
-            now=world.clock.now,
+            hours=Hours(world.clock.now, world.is_wanted, self._let_go),
         )
         self._topology = single_node(_local_node(config, identity))
         self.coordinator = Coordinator(
@@ -313,6 +320,15 @@ class Shard:
         if self._replicator is not None:
             await self._replicator.stop()
         await self.engine.stop(flush=True)
+
+    def _let_go(self) -> int:
+        """What requests have gathered in this turn goes to clients and to the disk now.
+
+        Counts the turns of all so far.
+        """
+        self.turn.end_now()
+        self._world.submit()
+        return self._world.stalls.turns
 
     # What storage tells (its Listener).
 

@@ -33,6 +33,7 @@ from node.mesh import Mesh
 from node.shard import MEMORY_SCHEME, Shard, World, open_disk
 from node.snapshot_commands import SnapshotCommands
 from node.stalls import Stalls
+from node.waiting import Waiting
 from storage.errors import CorruptFile, StorageError
 
 if TYPE_CHECKING:
@@ -151,6 +152,12 @@ class _Process:
 
     def _build_shard(self, loop: asyncio.AbstractEventLoop, siblings: Siblings) -> Shard:
         seat, config = self._seat, self._seat.config
+        disk = open_disk(
+            config.data_directory,
+            config.io,
+            divide(config.memory_bytes, config.shards).calls,
+            self._stalls,
+        )
         return Shard(
             World(
                 shard=seat.shard,
@@ -160,12 +167,7 @@ class _Process:
                 shard_aware_port=seat.listeners.shard_aware_port,
                 generation=int(time.time()),
                 gateway=default_gateway(),
-                disk=open_disk(
-                    config.data_directory,
-                    config.io,
-                    divide(config.memory_bytes, config.shards).calls,
-                    self._stalls,
-                ),
+                disk=disk,
                 clock=self._clock,
                 random=Random(secrets.randbits(256)),
                 siblings=siblings,
@@ -174,6 +176,8 @@ class _Process:
                 stalls=self._stalls,
                 watch=_watch(self._clock.now),
                 boot=boot_id(),
+                is_wanted=look_of(loop),
+                submit=disk.submit,
                 is_log_shut=seat.is_log_shut,
             )
         )
@@ -217,6 +221,12 @@ class _Process:
 def _line(text: str) -> bytes:
     """What the supervisor reads as one line."""
     return text.replace("\n", " ").encode()[:LINE_BYTES_MAX] + b"\n"
+
+
+def look_of(loop: asyncio.AbstractEventLoop) -> Callable[[], bool]:
+    """Whether something waits for the loop's next turn."""
+    selector: Callable[[], int] = getattr(loop, "_get_backend_id")  # noqa: B009 - not in its types
+    return Waiting(selector()).is_anybody
 
 
 def _nothing() -> None:

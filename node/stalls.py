@@ -75,6 +75,7 @@ class Stalls:
         "_worked_s",
         "by_clock",
         "by_cpu",
+        "turns",
     )
 
     def __init__(
@@ -94,9 +95,12 @@ class Stalls:
         self._garbage_began = self._garbage_ended = self._garbage_s = 0.0
         self.by_clock = LongTurns()
         self.by_cpu = LongTurns()
+        self.turns = 0
+        """That have begun, whatever they took."""
 
     def begin(self) -> float:
         """A turn begins; the time, for `note`."""
+        self.turns += 1
         began = self._now()
         if began - self._looked_at >= CPU_LOOK_S:
             self._looked_at, self._worked_s = began, self._cpu()

@@ -44,8 +44,13 @@ class Turn:
     def flush_later(self, flushable: Flushable) -> None:
         """Flushes it once at the end of this turn; it must not ask again before."""
         if not self._waiting:
-            self._call_soon(self._watched_end)
+            self._call_soon(self.end_now)
         self._waiting.append(flushable)
+
+    def end_now(self) -> None:
+        """Flushes what has gathered: at the end of the turn, or before something long."""
+        if self._waiting:
+            self._watched_end()
 
     def end(self) -> None:
         """The end of the turn."""

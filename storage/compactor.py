@@ -88,6 +88,8 @@ class _Job:
     """A compaction whose files are claimed."""
 
     __slots__ = (
+        "_counted",
+        "_waiting_files",
         "bytes_done",
         "choice",
         "files",
@@ -117,6 +119,8 @@ class _Job:
         self.is_stopped = False
         self.merged: Counter[int] = Counter()
         self.bytes_done = 0
+        self._counted: tuple[SSTable, ...] | None = None
+        self._waiting_files = 0
 
     @property
     def bytes_total(self) -> int:
@@ -126,9 +130,13 @@ class _Job:
     @property
     def waiting_files(self) -> int:
         """Flushed files that it merges, and those that have come since it was chosen."""
-        newest = max(file.generation for file in self.files)
-        came = sum(f.generation > newest and f.level == 0 for f in self.table.sstables)
-        return came + sum(file.level == 0 for file in self.files)
+        files = self.table.sstables
+        if files is not self._counted:
+            newest = max(file.generation for file in self.files)
+            came = sum(f.generation > newest and f.level == 0 for f in files)
+            self._waiting_files = came + sum(file.level == 0 for file in self.files)
+            self._counted = files
+        return self._waiting_files
 
 
 @value_class

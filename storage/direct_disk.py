@@ -104,7 +104,7 @@ class FileCalls(Protocol):
 class DirectDisk:
     """The file system of the machine, used by one event loop."""
 
-    __slots__ = ("_calls", "_is_direct", "_maker", "_name")
+    __slots__ = ("_calls", "_is_direct", "_maker", "_name", "_uring")
 
     def __init__(
         self,
@@ -120,6 +120,7 @@ class DirectDisk:
         """Make calls through `uring`, or through threads with `memory` if there is none."""
         self._is_direct = is_direct and _O_DIRECT != 0
         self._name = "threads" if uring is None else "io_uring"
+        self._uring = uring
         self._maker: FileCalls = uring or IoThreads(threads_max, slow_threads_max, memory, watch)
         self._calls = _Calls(calls_max)
 
@@ -216,6 +217,11 @@ class DirectDisk:
                 raise DirectoryLocked(errno.EWOULDBLOCK, "lock", directory) from None
             raise _typed(failure, "lock", directory) from failure
         return DirectLock(file)
+
+    def submit(self) -> None:
+        """Let calls go that would go at the end of the turn: something long comes before."""
+        if self._uring is not None:
+            self._uring.submit()
 
     def stop(self) -> None:
         """Finish the calls in flight; files opened before are of no use now."""

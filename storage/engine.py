@@ -37,6 +37,7 @@ from storage.manifest import Manifest
 from storage.memory_read import read_memory
 from storage.memtable import Memtable
 from storage.mutation import Mutation
+from storage.pace import Hours
 from storage.point_read import PointRead
 from storage.points import NO_POINTS, Points
 from storage.read import bounds_of, key_bounds, read_partition, read_range
@@ -200,7 +201,7 @@ class Engine:
         random: Random | None = None,
         points: Points = NO_POINTS,
         listener: Listener | None = None,
-        now: Callable[[], float] | None = None,
+        hours: Hours | None = None,
     ) -> None:
         self._config = config or EngineConfig()
         self._directory = directory
@@ -239,7 +240,7 @@ class Engine:
             points,
             self._listener.has_found_damage,
             self._rows if self._rows.bytes_max else None,
-            now,
+            hours,
         )
         self._upkeep = Upkeep(self._store, self._tables)
         limits = Limits(self._config.compactions_max, self._config.compaction_bytes_per_s)

@@ -1,6 +1,6 @@
 """One memtable, or what a replay found of a table, written to a new SSTable."""
 
-from storage.compaction.rewrite import RUN_BYTES, drain_and_rest, write_partition
+from storage.compaction.rewrite import RUN_BYTES, close_block, drain_and_rest, write_partition
 from storage.io_queue import IoClass
 from storage.log_run import LogRun, LogSplice
 from storage.memtable import Memtable
@@ -49,7 +49,7 @@ async def write_splice(quick: MemorySplice | LogSplice, output: SSTableOutput, p
     merge = CompactionMerge(0, 0, None, False)
     while (reason := quick.run(writer.sink, RUN_BYTES)) != splice.END:
         if reason == splice.FULL:
-            writer.close_block()
+            await close_block(writer, pace)
         elif reason == splice.OTHER:
             key, run = quick.key, quick.other()
             assert key is not None, "it stopped at a partition"

@@ -28,6 +28,9 @@ class MemoryDisk:
         """Which back-end this is."""
         return "memory"
 
+    def submit(self) -> None:
+        """There is nothing to submit."""
+
     def stop(self) -> None:
         """Does nothing: there are no threads to end."""
 

@@ -4,6 +4,11 @@ A pace that was given the shard's hours and a share takes no more than that part
 while others want it: after a slice it rests until they have had theirs. A turn in which nobody did
 anything but background work ends the rest, so that work on an idle loop goes on at full speed.
 
+Between its steps a slice looks whether something has come for the loop, and then ends at once, if
+it has had as much as its share gives it. So what a request waits for is one step, not a slice. A
+rest ends only when what came in its last turn is on its way: replies have left, reads are at the
+disk, and no task has more to do.
+
 A slice ends when it has taken its time, and at the latest when it has done its bytes: on a clock
 that stands still while we work, as that of a simulation does, the bytes alone decide.
 """
@@ -13,7 +18,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 SLICE_S: Final = 50e-6
-"""What a request may have to wait for; twice as long is a twelfth more speed for a compaction."""
+"""What work may have to wait for that does not come from outside, as scans that rest do."""
+
+LOOK_S: Final = 10e-6
+"""How often a slice looks whether somebody waits."""
+
+PATIENCE: Final = 3
+"""Short turns for which a slice that is due lets others come to an end: requests take a few."""
 
 SLICE_LONG_S: Final = 2e-3
 """Where others have long turns of the loop, ours may be as long, so that we get our share."""
@@ -42,20 +53,50 @@ WAITING_FILES: Final = 4, 32
 T = TypeVar("T")
 
 
+def _nobody() -> bool:
+    return False
+
+
 class Hours:
     """What all background work of a shard has had of the loop's time."""
 
-    __slots__ = ("now", "worked_s")
+    __slots__ = ("_let_go", "is_wanted", "now", "steps", "worked_s")
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        is_wanted: Callable[[], bool] | None = None,
+        let_go: Callable[[], int] | None = None,
+    ) -> None:
         self.now = now
+        self.is_wanted = is_wanted or _nobody
+        """Whether something has come for the loop since its turn began."""
+        self._let_go = let_go
         self.worked_s = 0.0
+        self.steps = 0
+        """Of tasks that rest between slices."""
+
+    def others_did(self) -> int:
+        """Lets go what others have gathered in this turn, and counts what they did so far.
+
+        It rises if others did something; how much says nothing.
+        """
+        return 0 if self._let_go is None else self._let_go() - self.steps
 
 
 class Pace:
     """Counts work and says when it is time to let others run."""
 
-    __slots__ = ("_began", "_hours", "_left", "_share", "_slice_s", "_worked_s")
+    __slots__ = (
+        "_began",
+        "_fair_s",
+        "_hours",
+        "_left",
+        "_look_s",
+        "_share",
+        "_slice_s",
+        "_worked_s",
+    )
 
     def __init__(
         self, hours: Hours | None = None, share: Callable[[], float] | None = None
@@ -65,6 +106,8 @@ class Pace:
         self._hours = hours
         self._share = share
         self._slice_s = SLICE_S
+        self._fair_s = 0.0
+        self._look_s = LOOK_S
         self._began = 0.0 if hours is None else hours.now()
         self._worked_s = 0.0
 
@@ -74,7 +117,22 @@ class Pace:
         if self._left <= 0:
             return True
         hours = self._hours
-        return hours is not None and hours.now() - self._began >= self._slice_s
+        if hours is None:
+            return False
+        worked_s = hours.now() - self._began
+        if worked_s < self._look_s:
+            return False
+        if worked_s >= self._slice_s or hours.is_wanted():
+            return True
+        self._look_s = worked_s + LOOK_S
+        return False
+
+    def is_wanted(self) -> bool:
+        """Whether somebody waits: to be asked before a step that is as long as a slice."""
+        hours = self._hours
+        if hours is None or hours.now() - self._began < self._fair_s:
+            return False
+        return hours.is_wanted()
 
     async def wait(self, work: Awaitable[T]) -> T:
         """Wait for what others do, the disk above all; that is no work of ours."""
@@ -85,7 +143,7 @@ class Pace:
         try:
             return await work
         finally:
-            self._began = hours.now()
+            self._begin(hours)
 
     async def rest(self) -> None:
         """Let everything else that is ready run once, or until our share is due again."""
@@ -94,32 +152,47 @@ class Pace:
         if hours is None or self._share is None:
             await asyncio.sleep(0)
             if hours is not None:
-                self._began = hours.now()
+                self._begin(hours)
             return
-        share = self._share()
-        assert 0 < share <= 1, "a share is a part of the whole, and never nothing"
-        now = hours.now
-        turn = now()
-        self._count(hours, turn)
-        due = turn + self._worked_s * (1 - share) / share
+        rested_at = hours.now()
+        self._count(hours, rested_at)
+        ours_before = hours.worked_s
+        share = await self._let_others(hours, self._share, rested_at)
         self._worked_s = 0.0
-        rested_at, ours_before = turn, hours.worked_s
-        is_idle = False
-        while not is_idle:
+        others_s = hours.now() - rested_at - (hours.worked_s - ours_before)
+        fair_s = others_s * share / (1 - share) if share < 1 else SLICE_LONG_S
+        self._fair_s = min(fair_s, SLICE_LONG_S)
+        self._slice_s = max(self._fair_s, SLICE_S)
+        self._left = int(SLICE_BYTES * self._slice_s / SLICE_S)
+        self._begin(hours)
+
+    async def _let_others(
+        self, hours: Hours, share_now: Callable[[], float], rested_at: float
+    ) -> float:
+        """Rests until nobody else does anything, or our share is due; gives the share."""
+        turn, done = rested_at, hours.others_did()
+        share = due = 0.0
+        patience, is_idle = PATIENCE, False
+        while not is_idle and patience:
             ours = hours.worked_s
             await asyncio.sleep(0)
-            began, turn = turn, now()
-            is_idle = turn - began - (hours.worked_s - ours) < IDLE_TURN_S
+            hours.steps += 1
+            before, done = done, hours.others_did()
+            began, turn = turn, hours.now()
+            is_idle = done <= before and turn - began - (hours.worked_s - ours) < IDLE_TURN_S
+            if not share:
+                # Only now: who waits does not wait for this, too.
+                share = share_now()
+                assert 0 < share <= 1, "a share is a part of the whole, and never nothing"
+                due = rested_at + self._worked_s * (1 - share) / share
             if turn >= due:
-                break
-        if is_idle:
-            # What came in this turn is answered at the beginning of the next one.
-            await asyncio.sleep(0)
-        self._began = now()
-        others_s = self._began - rested_at - (hours.worked_s - ours_before)
-        fair_s = others_s * share / (1 - share) if share < 1 else SLICE_LONG_S
-        self._slice_s = min(max(fair_s, SLICE_S), SLICE_LONG_S)
-        self._left = int(SLICE_BYTES * self._slice_s / SLICE_S)
+                patience = patience - 1 if turn < due + SLICE_S else 0
+        return share
+
+    def _begin(self, hours: Hours) -> None:
+        """A slice begins now."""
+        self._look_s = max(self._fair_s, LOOK_S)
+        self._began = hours.now()
 
     def _count(self, hours: Hours, now: float) -> None:
         """A stretch of work is over."""

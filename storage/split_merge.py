@@ -70,7 +70,7 @@ async def merge_chains(chains: Sequence[Chain], router: Router) -> None:
                     break
                 output = await router.output_for(quick.key)
             elif reason == splice.FULL:
-                output.writer.close_block()
+                output.writer.put_block(output.writer.take_block())
             if pace.spend(quick.spent):
                 await output.drain()
                 await pace.rest()

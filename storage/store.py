@@ -98,7 +98,7 @@ class Store:
         points: Points,
         has_found_damage: Callable[[CorruptFile | DiskError], None],
         row_cache: RowCache | None = None,
-        now: Callable[[], float] | None = None,
+        hours: Hours | None = None,
     ) -> None:
         self.disk = disk
         self.io = io
@@ -110,7 +110,7 @@ class Store:
         self.volume = volume
         self.points = points
         self.row_cache = row_cache
-        self.hours = None if now is None else Hours(now)
+        self.hours = hours
         """Times the slices of background work; without it, they are not divided by shares."""
         self._random = random
         self._closings: set[asyncio.Task[None]] = set()

@@ -42,7 +42,7 @@ cdef class IoUring:
     cdef bint is_submitting  # the loop will call us at the end of this turn
     cdef int moving          # reads and writes in flight
 
-    cdef object submit(self, Request request)
+    cdef object begin_call(self, Request request)
     cdef int put(self, Request request) except -1
     cdef int submit_later(self) except -1
     cdef int attach(self) except -1

@@ -278,18 +278,18 @@ cdef class IoUring:
 
     def read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip, int64_t wanted):
         """Read `size` bytes at `offset`; the future gives `wanted` after the first `skip`."""
-        return self.submit(new_read(self, self.memory, file, offset, size, skip, wanted))
+        return self.begin_call(new_read(self, self.memory, file, offset, size, skip, wanted))
 
     def begin_read(self, Descriptor file, int64_t offset, int64_t size, int64_t skip,
                    int64_t wanted, taker not None):
         """Like `read`, for who is told in the place of a future."""
         cdef Request request = new_read(self, self.memory, file, offset, size, skip, wanted)
         request.future = taker
-        self.submit(request)
+        self.begin_call(request)
 
     def write(self, Descriptor file, int64_t offset, data, bint aligned):
         """Write all of `data` at `offset`, from aligned memory if `aligned`."""
-        return self.submit(new_write(self, self.memory, file, offset, data, aligned))
+        return self.begin_call(new_write(self, self.memory, file, offset, data, aligned))
 
     def sync(self, Descriptor file):
         """Make the data of a file durable, and its length."""
@@ -315,6 +315,11 @@ cdef class IoUring:
         """Remove a file or an empty directory."""
         return self.threads.remove(path)
 
+    def submit(self):
+        """Give the kernel what was asked for in this turn, before its end."""
+        if self.ring.fd >= 0 and self.ring.queued:
+            self.enter(0)
+
     def stop(self):
         """Finish what is in flight, resolve the futures, close the ring, and let the loop go."""
         cdef int left
@@ -329,7 +334,7 @@ cdef class IoUring:
         self.loop = None
         pythia_ring_close(&self.ring)
 
-    cdef object submit(self, Request request):
+    cdef object begin_call(self, Request request):
         """Queue a call and give its future; raises OSError if the ring cannot take it."""
         if self.loop is None:
             self.attach()

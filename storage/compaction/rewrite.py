@@ -18,6 +18,7 @@ from storage.sstable.output import SSTableOutput
 from storage.sstable.reader import NO_KEY
 from storage.sstable.runs import Scan
 from storage.sstable.splice import Splice
+from storage.sstable.writer import SSTableWriter
 from storage.values import value_class
 
 RUN_BYTES: Final = 4 * 1024
@@ -75,7 +76,7 @@ async def rewrite_scans(
         while reason == splice.PAUSED and not pace.spend(quick.spent):
             reason = quick.run(sink, limit, RUN_BYTES)
         if reason == splice.FULL:
-            output.writer.close_block()
+            await close_block(output.writer, pace)
         elif reason == splice.EMPTY:
             for scan in scans:
                 if scan.lane.is_used_up:
@@ -94,6 +95,16 @@ async def rewrite_scans(
         if reason == splice.PAUSED or pace.spend(quick.spent):
             await drain_and_rest(output, pace)
     return False
+
+
+async def close_block(writer: SSTableWriter, pace: Pace) -> None:
+    """End a block; compressing it takes as long as a slice."""
+    if pace.is_wanted():
+        await pace.rest()
+    block = writer.take_block()
+    if pace.is_wanted():
+        await pace.rest()
+    writer.put_block(block)
 
 
 async def drain_and_rest(output: SSTableOutput, pace: Pace) -> None:

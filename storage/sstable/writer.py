@@ -18,6 +18,7 @@ from storage.sstable.frame import Kind, Packed, frame_offset, pack, seal
 from storage.sstable.index import IndexBuilder
 from storage.sstable.splice import Sink
 from storage.sstable.statistics import Statistics
+from storage.values import value_class
 
 FILTER_FRAME_BYTES = 256 * 1024
 CHUNK_BYTES_MAX = 4 * 1024 * 1024
@@ -35,6 +36,16 @@ class _Open:
     static_row: bytes
     has_section: bool = False
     low: bytes = b""
+
+
+@value_class
+class PackedBlock:
+    """A block that has ended and is to be written next."""
+
+    start: tuple[bytes, bytes]
+    """Key and clustering of its first row."""
+
+    packed: Packed
 
 
 class SSTableWriter:
@@ -169,19 +180,31 @@ class SSTableWriter:
         self._filter.add(key_hash(partition.key))
         self.statistics.add_partition(partition.key, partition.deletion, partition.static_row)
 
-    def close_block(self) -> None:
-        """End the block, which has partitions, although none has begun after it."""
-        assert self._partition is None, "a block is closed between partitions"
-        self._close_block()
+    def take_block(self) -> PackedBlock:
+        """End the block, which has partitions, although none has begun after it.
 
-    def _close_block(self) -> None:
+        It must be put before anything else is written. To compress it takes as long as all else
+        that is done with it, so that others may have their turns in between.
+        """
+        assert self._partition is None, "a block is closed between partitions"
+        return self._take_block()
+
+    def _take_block(self) -> PackedBlock:
         start = (self._blocks.first_key or b"", self._blocks.first_clustering)
         payload = self._blocks.take()
         self.statistics.raw_bytes += len(payload)
-        place = self._put(Kind.DATA, self._pack(payload))
+        return PackedBlock(start, self._pack(payload))
+
+    def put_block(self, block: PackedBlock) -> None:
+        """Write what `take_block` gave."""
+        place = self._put(Kind.DATA, block.packed)
+        start = block.start
         if not self._index.fits(*start, PAGE_BYTES - FRAME_HEADER_BYTES):
             self._close_index()
         self._index.add(*start, place.offset, place.size)
+
+    def _close_block(self) -> None:
+        self.put_block(self._take_block())
 
     def _close_index(self) -> None:
         if self._index.count == 0:

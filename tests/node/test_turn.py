@@ -44,3 +44,20 @@ def test_after_a_failed_log_nothing_is_flushed() -> None:
     soon[0]()
     assert said == []
     assert len(stopped) == 1
+
+
+def test_what_has_gathered_can_leave_before_the_end_of_the_turn() -> None:
+    said: list[str] = []
+    soon: list[Callable[[], None]] = []
+    turn = Turn(soon.append, lambda: said.append("log"), lambda error: None)
+    turn.end_now()
+    assert said == []
+    turn.flush_later(Recorder(said, "a"))
+    turn.end_now()
+    assert said == ["log", "a"]
+    turn.end_now()
+    assert said == ["log", "a"]
+    turn.flush_later(Recorder(said, "b"))
+    for end in soon:
+        end()
+    assert [name for name in said if name != "log"] == ["a", "b"]

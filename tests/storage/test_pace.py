@@ -221,3 +221,119 @@ def test_shares_rise_with_the_backlog_between_their_bounds() -> None:
     for shares, (least, most) in ((flushes, FLUSH_SHARES), (merges, COMPACTION_SHARES)):
         assert shares == pytest.approx([least, least, (least + most) / 2, most, most])
     assert flush_share(0, 0) == FLUSH_SHARES[0], "no limit, no backlog"
+
+
+def _works_until_due(pace: Pace, world: World, step_s: float) -> float:
+    began = world.time
+    world.time += step_s
+    while not pace.spend(1):
+        world.time += step_s
+    return world.time - began
+
+
+def test_a_slice_ends_with_the_step_in_which_something_comes_for_the_loop() -> None:
+    world, comes_at = World(), 0.0
+    pace = Pace(Hours(world.now, lambda: world.time >= comes_at), lambda: 0.5)
+    step_s = pace_module.SLICE_S / 10
+    comes_at = world.time + 2.5 * step_s
+    took = _works_until_due(pace, world, step_s)
+    assert took == pytest.approx(max(3 * step_s, pace_module.LOOK_S), abs=step_s / 2)
+    assert took < pace_module.SLICE_S / 2
+
+
+def test_it_does_not_look_at_every_step() -> None:
+    world, looks = World(), 0
+
+    def look() -> bool:
+        nonlocal looks
+        looks += 1
+        return False
+
+    pace = Pace(Hours(world.now, look), lambda: 0.5)
+    _works_until_due(pace, world, pace_module.LOOK_S / 100)
+    assert 2 <= looks <= pace_module.SLICE_S / pace_module.LOOK_S
+
+
+def test_a_worker_has_its_share_although_somebody_waits_all_the_time() -> None:
+    share = 0.5
+
+    async def test() -> float:
+        world, is_over, worked = World(), False, 0.0
+        pace = Pace(Hours(world.now, lambda: True), lambda: share)
+        served = asyncio.ensure_future(world.serve(0.001, lambda: is_over))
+        while worked < 0.2:
+            world.time += 10e-6
+            worked += 10e-6
+            if pace.spend(100) or pace.is_wanted():
+                await pace.rest()
+        is_over = True
+        await served
+        return worked / (worked + world.served_s)
+
+    assert asyncio.run(test()) >= share * 0.7
+
+
+def test_a_long_step_is_announced_only_after_what_is_ours() -> None:
+    async def test() -> list[bool]:
+        world, is_over = World(), False
+        pace = Pace(Hours(world.now, lambda: True), lambda: 0.5)
+        served = asyncio.ensure_future(world.serve(0.001, lambda: is_over))
+        world.time += 0.001
+        await pace.rest()
+        wanted = [pace.is_wanted()]
+        world.time += pace_module.SLICE_LONG_S
+        wanted.append(pace.is_wanted())
+        is_over = True
+        await served
+        return wanted
+
+    assert asyncio.run(test()) == [False, True]
+    assert not Pace().is_wanted()
+    assert not Pace(Hours(World().now)).is_wanted()
+
+
+def test_a_rest_goes_on_while_others_take_short_steps() -> None:
+    async def test() -> tuple[int, int]:
+        world, steps, left = World(), 0, 0
+        # The steps of all tasks, the worker's among them.
+        hours = Hours(world.now, None, lambda: steps + hours.steps)
+        pace = Pace(hours, lambda: 0.05)
+
+        async def chain(length: int) -> None:
+            """A request that takes a few turns, each of them short."""
+            nonlocal steps, left
+            for _ in range(length):
+                steps += 1
+                world.time += 5e-6
+                await asyncio.sleep(0)
+            left += 1
+
+        requests = [asyncio.ensure_future(chain(5)) for _ in range(3)]
+        world.time += SLICE_S
+        await pace.rest()
+        answered = left
+        await asyncio.gather(*requests)
+        return answered, left
+
+    assert asyncio.run(test()) == (3, 3)
+
+
+def test_what_others_have_gathered_leaves_before_a_slice() -> None:
+    async def test() -> list[str]:
+        world = World()
+        said: list[str] = []
+
+        def let_go() -> int:
+            said.append("sent")
+            return 0
+
+        pace = Pace(Hours(world.now, None, let_go), lambda: 1.0)
+        world.time += SLICE_S
+        asyncio.get_running_loop().call_soon(said.append, "gathered")
+        await pace.rest()
+        said.append("slice")
+        return said
+
+    said = asyncio.run(test())
+    assert said[-2:] == ["sent", "slice"]
+    assert said.index("gathered") < len(said) - 2

@@ -65,6 +65,28 @@ def test_more_calls_than_the_ring_has_entries_are_all_made(uring: IoUring, tmp_p
     run(test())
 
 
+def test_what_was_asked_for_goes_to_the_kernel_before_the_end_of_the_turn(
+    uring: IoUring, tmp_path: Path
+) -> None:
+    async def test() -> None:
+        disk = DirectDisk(is_direct=False, uring=uring)
+        disk.submit()  # There is nothing yet.
+        file = open_new(tmp_path / "a")
+        os.write(file.fd, PAGE)
+        read = uring.read(file, 0, 4096, 0, 4096)
+        written = uring.write(file, 4096, PAGE, True)
+        disk.submit()
+        # No turn of the loop has ended; a page of the cache is written at once.
+        assert os.pread(file.fd, 4096, 4096) == PAGE
+        assert await read == PAGE
+        await written
+        disk.submit()
+        disk.stop()
+        disk.submit()
+
+    run(test())
+
+
 def test_stopping_finishes_what_is_in_flight_and_what_was_never_submitted(
     uring: IoUring, tmp_path: Path
 ) -> None:

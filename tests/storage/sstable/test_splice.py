@@ -98,7 +98,7 @@ async def flushed(memtable: Memtable, output: SSTableOutput, spliced: bool) -> S
     others = 0
     while spliced and (reason := quick.run(output.writer.sink, 1000)) != splice.END:
         if reason == splice.FULL:
-            output.writer.close_block()
+            output.writer.put_block(output.writer.take_block())
         elif reason == splice.OTHER:
             others += 1
             await put(memtable, quick.key or b"", merge, output)

@@ -1,0 +1,2 @@
+cdef class Waiting:
+    cdef int fd                 # the selector of the loop
