@@ -57,10 +57,10 @@ async def pages(engine: Engine, wanted: Slice) -> Page:
     return answer if isinstance(answer, Page) else await answer
 
 
-def put(engine: Engine, layout: Layout, key: bytes, clustering: bytes) -> None:
+def put(engine: Engine, layout: Layout, key: bytes, clustering: bytes, ts: int = 1) -> None:
     row = RowBuilder()
-    row.begin(1, True)
-    row.cell(1, 1, b"v" * 60)
+    row.begin(ts, True)
+    row.cell(1, ts, b"v" * 60)
     builder = MutationBuilder(layout.table_id, key)
     builder.row(clustering, row.finish())
     assert engine.apply(builder.finish()) is None
@@ -111,6 +111,40 @@ def test_what_was_hot_is_cached_before_anybody_reads_it() -> None:
         assert misses(engine) == 0, "the reads were answered from memory"
         streaming: IoClassStatistics = engine.statistics().io[-1]
         assert streaming.name == "streaming" and streaming.calls > 0
+        await engine.stop()
+
+    asyncio.run(test())
+
+
+def test_a_hot_row_is_read_without_a_call_to_the_disk_also_after_updates_and_their_flushes() -> (
+    None
+):
+    async def test() -> None:
+        disk = SimulatedDisk(Random(1))
+        engine = await filled(disk)
+
+        def calls() -> int:
+            return sum(io.calls for io in engine.statistics().io if io.name == "query")
+
+        async def value(key: bytes, **options: bool) -> bytes:
+            page = await pages(engine, Slice(SINGLE.table_id, key=key, **options))
+            (row,) = page.partitions[0].rows
+            return row
+
+        before = calls()
+        assert before > 0, "the first reads have gone to the files"
+        old = await value(b"key03")
+        for ts in (2, 3):
+            put(engine, SINGLE, b"key03", b"", ts)
+            assert await value(b"key03") != old
+            engine.end_of_turn()
+            await engine.flush()
+            new = await value(b"key03")
+            assert new != old, "what was flushed is merged with what was cached"
+            old = new
+        assert calls() == before
+        assert await value(b"key03", bypass_cache=True) == old
+        assert calls() > before, "a read that bypasses the cache reads files"
         await engine.stop()
 
     asyncio.run(test())
