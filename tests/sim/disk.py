@@ -202,7 +202,10 @@ class SimulatedDisk:
         return sorted(self._names)
 
     def fingerprint(self) -> bytes:
-        """Give a short value that is another one if the next process can find anything else."""
+        """Give a short value that is another one if anything else can be found here.
+
+        Only of a disk after a power cut, when nothing waits for a sync.
+        """
         found = blake2b(digest_size=16)
         for name in sorted(self._directories):
             found.update(b"%s/\0" % name.encode())

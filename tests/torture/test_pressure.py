@@ -6,6 +6,7 @@ answered, all processes of the node together hold less than `--memory`, and no s
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 import struct
@@ -35,10 +36,12 @@ from tests.torture.test_resources import (
     _start,
 )
 
-QUICK_S, LONG_S = 12.0, 20 * 60.0
+QUICK_S, LONG_S = 8.0, 20 * 60.0
 AT_ONCE = 3
-WIDE_MIB = 48
+WIDE_MIB = 24
 ANSWERED_S_MAX = 20.0
+"""For others; longer where the machine has more to do than it has cores."""
+
 REFUSALS = {0, OVERLOADED, 0x1100, 0x1200}
 """An answer, Overloaded, or a timeout of a write or a read: nothing else is said under pressure."""
 
@@ -210,7 +213,8 @@ def _watch(node: NodeProcess, pressure: Pressure) -> tuple[int, int, int]:
         except ServerError as error:
             assert error.code in REFUSALS, error
             refused += 1
-        assert time.monotonic() - began < ANSWERED_S_MAX
+        crowd = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+        assert time.monotonic() - began < ANSWERED_S_MAX * crowd
         most = max(most, _pss_kib(node))
         assert most < MEMORY_MIB * 1024
         time.sleep(0.2)
