@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -31,7 +31,7 @@ TABLES_DIRECTORY = "tables"
 """Where in a shard's directory those of its tables lie."""
 
 FORGET_BLOCKS = 500
-"""Cached blocks of an obsolete file that are dropped in one turn of the loop: some 0.5 ms."""
+"""Cached blocks of one file that are dropped in one turn of the loop: some 0.5 ms."""
 
 
 @dataclass(slots=True)
@@ -196,28 +196,49 @@ class Store:
         return self.io.run(io_class, fetch.bytes, lambda: fetch.table.fetch(fetch))
 
     async def release(self, users: Iterable[SSTable]) -> None:
-        """Let go of files; those which nobody uses any more are closed, and removed if obsolete."""
-        await self._close_unused([table for table in users if table.release()])
+        """Let go of files; those which nobody uses any more are closed, and removed if obsolete.
 
-    def close_soon(self, unused: Sequence[SSTable]) -> None:
-        """Close files whose last users were calls; those that are obsolete are removed."""
-        closing = asyncio.ensure_future(self._close_unused(unused))
-        self._closings.add(closing)
-        closing.add_done_callback(self._closings.discard)
+        Who gives up waiting for that has let go all the same.
+        """
+        unused = [table for table in users if table.release()]
+        if unused:
+            await asyncio.shield(self.close_soon(unused))
 
-    async def _close_unused(self, unused: Iterable[SSTable]) -> None:
-        for table in unused:
-            self.cache.forget(table)
-            await table.close()
+    def close_soon(self, unused: Sequence[SSTable]) -> asyncio.Task[None]:
+        """Close files that nobody uses any more; those that are obsolete are removed."""
+        return self._begin(self._close(unused))
 
     async def retire(self, tables: Sequence[SSTable]) -> None:
-        """The manifest does not name these files any more."""
+        """The manifest does not name these files any more.
+
+        Who gives up waiting does not keep them from being removed.
+        """
         for table in tables:
             table.retire()
+        await asyncio.shield(self._begin(self._retire(tables)))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """Work on files that goes on whoever waits for it; `close` does."""
+        closing = asyncio.ensure_future(work)
+        self._closings.add(closing)
+        closing.add_done_callback(self._closings.discard)
+        return closing
+
+    async def _retire(self, tables: Sequence[SSTable]) -> None:
         for table in tables:
-            while self.cache.forget(table, FORGET_BLOCKS):
-                await asyncio.sleep(0)
-        await self.release(tables)
+            await self._forget(table)
+        await self._close([table for table in tables if table.release()])
+
+    async def _close(self, unused: Sequence[SSTable]) -> None:
+        for table in unused:
+            # Reads that had the file when it was retired may have brought blocks since.
+            await self._forget(table)
+            await table.close()
+
+    async def _forget(self, table: SSTable) -> None:
+        """Drop what is cached of a file, in as many turns as it takes."""
+        while self.cache.forget(table, FORGET_BLOCKS):
+            await asyncio.sleep(0)
 
     async def forget_unreadable(self, files: Iterable[Unreadable]) -> None:
         """The manifest does not name these files any more; what cannot be removed now goes later.
@@ -255,7 +276,7 @@ class Store:
             # What a compaction merges is its own until it ends.
             if self.answers_without_damaged and file.generation not in table.compacting:
                 table.set_aside(file, self.live(table, file), damage)
-                self.cache.forget(file)
+                self._begin(self._forget(file))
         if new:
             self._has_found_damage(damage)
         return bool(damaged)
