@@ -24,6 +24,7 @@ cdef class Stretch:
 
     cdef int fill(self, Chunk chunk) except -1
     cdef Py_ssize_t count(self)
+    cdef Py_ssize_t weight(self)
     cdef Chunk chunk(self)
 
 

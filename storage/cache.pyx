@@ -31,7 +31,7 @@ from storage.sorted_map cimport untracked
 from storage.merge import DONE as _DONE
 
 cdef enum:
-    JOIN_ROWS_MAX = 64          # neighbours are joined as long as they have no more rows together
+    JOIN_ROWS_MAX = 64          # neighbours are joined while they have no more rows and tombstones
     STRETCH_ROWS_MAX = 256      # one that grows beyond is split
     CHUNK_BYTES_MAX = 1 << 18   # more than this at once is not kept
     ROOM_PART = 8               # nor more than this part of the cache
@@ -66,6 +66,11 @@ cdef Py_ssize_t cost_of_chunk(Chunk chunk) except -1:
     return total
 
 
+cdef inline Py_ssize_t weight_of(Chunk chunk) noexcept:
+    """Rows and tombstones: what it takes to merge or to copy the chunk."""
+    return len(chunk.rows) + len(chunk.tombstones)
+
+
 @cython.no_gc
 cdef class Stretch:
     """An interval of one partition's clusterings of which everything is known."""
@@ -87,6 +92,10 @@ cdef class Stretch:
     cdef Py_ssize_t count(self):
         """The number of rows."""
         return 1 if isinstance(self.rows, bytes) else len(<list>self.rows)
+
+    cdef Py_ssize_t weight(self):
+        """The number of rows and tombstones."""
+        return self.count() + (0 if self.tombstones is None else len(self.tombstones))
 
     cdef Chunk chunk(self):
         """The content. Lists are never changed, so readers may keep them."""
@@ -316,7 +325,7 @@ cdef class TableCache:
         cdef Chunk part
         cdef bytes position = start
         cdef tuple head
-        cdef Py_ssize_t left = rows_max, count
+        cdef Py_ssize_t left = rows_max, weight
         cdef bint hides
         if partition is None:
             return None
@@ -334,9 +343,9 @@ cdef class TableCache:
             left -= ABSORB_STEP_ROWS
             if position is None or ends_before(stretch.end, position):
                 continue
-            count = stretch.count()
+            weight = stretch.weight()
             part = cache.absorb_into(partition, stretch, run, rows_max)
-            left -= max(count, len(part.rows))
+            left -= max(weight, weight_of(part))
             position = part.end if len(part.end) else None
         while cache.used_bytes > cache.bytes_max:
             cache.evict()
@@ -538,14 +547,14 @@ cdef class RowCache:
         cdef Stretch left, right
         if index >= 0:
             left = partition.at(index)
-            if left.end == chunk.start and left.count() + len(chunk.rows) <= JOIN_ROWS_MAX:
+            if left.end == chunk.start and left.weight() + weight_of(chunk) <= JOIN_ROWS_MAX:
                 chunk = joined(left.chunk(), chunk)
                 is_touched = is_touched or left.is_touched
                 self.take(partition, left)
                 index -= 1
         if index + 1 < partition.count():
             right = partition.at(index + 1)
-            if right.start == chunk.end and right.count() + len(chunk.rows) <= JOIN_ROWS_MAX:
+            if right.start == chunk.end and right.weight() + weight_of(chunk) <= JOIN_ROWS_MAX:
                 chunk = joined(chunk, right.chunk())
                 is_touched = is_touched or right.is_touched
                 self.take(partition, right)
@@ -659,7 +668,7 @@ cdef Chunk merged(
             rows += part.rows
             for tombstone in part.tombstones:
                 insert_tombstone(tombstones, tombstone)
-            if len(rows) >= rows_max:
+            if len(rows) + len(tombstones) >= rows_max:
                 end = part.end
                 break
     return Chunk(chunk.start, end, clusterings, rows, tombstones)

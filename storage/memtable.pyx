@@ -15,7 +15,9 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint8_t
 
 from storage.key_map cimport KeyMap
-from storage.merge cimport Chunk, clip, insert_tombstone
+from storage.merge cimport (
+    Chunk, clip, first_ending_after, first_starting_from, insert_tombstone,
+)
 from storage.mutation cimport (
     ITEM_ROW, Item, ItemScan, Mutation, MutationHead, next_item, walk,
 )
@@ -27,6 +29,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject* o) noexcept
 
 cdef enum:
+    CHUNK_TOMBSTONES = 256      # at most so many are in one chunk
     HELD_HERE = 2               # references to a partition: of the dict, and of who takes it out
     PARTITION_BYTES = 96        # a MemoryPartition
     KEY_BYTES = 72 + ENTRY_BYTES    # entries in the dict (mean of its fill) and in the order
@@ -343,11 +346,11 @@ cdef class MemoryRun:
         partition = <MemoryPartition>self.partition
         if partition.rows is not None:
             return self.block_chunk(partition, position, reverse)
-        return Chunk(
-            b"", b"",
+        return chunk_around(
+            position, reverse, b"", b"",
             [] if partition.row is None else [partition.clustering],
             [] if partition.row is None else [partition.row],
-            [] if partition.tombstones is None else list(partition.tombstones),
+            partition.tombstones,
         )
 
     cdef Chunk block_chunk(self, MemoryPartition partition, bytes position, bint reverse):
@@ -366,7 +369,33 @@ cdef class MemoryRun:
             start = <bytes>rows.firsts[at]
         if at + 1 < len(rows.blocks):
             end = <bytes>rows.firsts[at + 1]
-        return Chunk(
-            start, end, block.keys, block.values,
-            [] if partition.tombstones is None else clip(partition.tombstones, start, end),
+        return chunk_around(
+            position, reverse, start, end, block.keys, block.values, partition.tombstones
         )
+
+
+cdef Chunk chunk_around(
+    bytes position, bint reverse, bytes start, bytes end, list keys, list rows, list tombstones
+):
+    """The chunk [start, end); if that has too many tombstones, a part of it around `position`."""
+    cdef Py_ssize_t first, last
+    if tombstones is None:
+        return Chunk(start, end, keys, rows, [])
+    first = first_ending_after(tombstones, start)
+    last = first_starting_from(tombstones, end) if len(end) else len(tombstones)
+    if last - first <= CHUNK_TOMBSTONES:
+        return Chunk(start, end, keys, rows, clip(tombstones, start, end))
+    if reverse:
+        if len(position):
+            end = position
+            last = first_starting_from(tombstones, end)
+        if last - first > CHUNK_TOMBSTONES:
+            start = <bytes>(<tuple>tombstones[last - CHUNK_TOMBSTONES])[0]
+    else:
+        start = position
+        first = first_ending_after(tombstones, start)
+        if last - first > CHUNK_TOMBSTONES:
+            end = <bytes>(<tuple>tombstones[first + CHUNK_TOMBSTONES])[0]
+    first = find_place(keys, start, 0, len(keys))
+    last = find_end(keys, end, first, len(keys))
+    return Chunk(start, end, keys[first:last], rows[first:last], clip(tombstones, start, end))

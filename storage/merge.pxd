@@ -68,13 +68,14 @@ cdef class PageMerge:
     cdef Py_ssize_t rows_before         # rows of the partition on earlier pages
     cdef Py_ssize_t row_count           # rows on this page
     cdef Py_ssize_t byte_count
-    cdef readonly Py_ssize_t steps      # rows looked at so far, live or not
+    cdef readonly Py_ssize_t steps      # rows looked at so far, live or not, and range tombstones
     cdef bint is_full
-    cdef bytes last_clustering          # the last row that was looked at
+    cdef bytes last_clustering          # the last row, or window, that was looked at
 
     cdef int resume(self) except -1
     cdef int next_range(self) except -1
     cdef int take_row(self) except -1
+    cdef bint can_rest(self) except -1
     cdef int finish_partition(self) except -1
     cdef int put_partition(self) except -1
     cdef bint stands_for_itself(self) except -1
@@ -109,4 +110,6 @@ cdef class CompactionMerge:
 
 cdef int insert_tombstone(list tombstones, tuple new) except -1
 cdef list clip(list tombstones, bytes start, bytes end)
+cdef Py_ssize_t first_ending_after(list tombstones, bytes position) except -1
+cdef Py_ssize_t first_starting_from(list tombstones, bytes position) except -1
 cdef ColumnSet as_set(object columns)

@@ -482,10 +482,35 @@ cdef class PageMerge:
                     return IS_FULL if self.is_full else IS_DONE
                 if steps == steps_max:
                     return IS_PAUSED
+            steps += len(merge.cover)
+            self.steps += len(merge.cover)
             merge.close_window()
+            if steps_max and steps >= steps_max:
+                if self.can_rest():
+                    return IS_PAUSED
+                steps = 0
             self.next_range()
         self.finish_partition()
         return IS_FULL if self.is_full else IS_DONE
+
+    cdef bint can_rest(self) except -1:
+        """Whether a page may end behind the window that was closed, which sets its position.
+
+        A position says: all up to here, this included, was looked at. What lies between the start
+        of a window and the next row is looked at again by the next page, so in forward direction
+        the first window of a page must lie behind us, or paging would not go on.
+        """
+        cdef RangeMerge merge = self.merge
+        if merge.is_finished:
+            return False
+        if merge.reverse:
+            self.last_clustering = merge.window_start
+            return True
+        if compare(merge.window_start, merge.low) == 0:
+            return False
+        if compare(self.last_clustering, merge.window_start) < 0:
+            self.last_clustering = merge.window_start
+        return True
 
     cdef int take_row(self) except -1:
         """Adds the merged row if it is live; 1 if the partition or the page ends with it."""

@@ -177,7 +177,7 @@ async def _drive(merge: PageMerge, runs: Sequence[Run], reverse: bool, patience:
             chunk = runs[outcome].chunk_at(merge.position(outcome), reverse)
             merge.feed(outcome, chunk if isinstance(chunk, Chunk) else await chunk)
             if await patience.is_at_end(steps + STEPS_PER_CHUNK):
-                # Only behind a row is a position from which another page can go on.
+                # A page ends behind a row, or behind range tombstones which no row separates.
                 limit = 1
         elif outcome == PAUSED:
             if await patience.is_at_end(steps):

@@ -47,16 +47,36 @@ class Wait(NamedTuple):
 
     shard_ran: float
 
+    stolen: float
+    """How long the hypervisor gave processors to others; the kernel counts in steps of 10 ms."""
+
+    shard_faults: int
+    """Pages that the shard had to wait for, as they were not in memory any more."""
+
     @property
     def ours(self) -> float:
         """What is left if everybody has a processor."""
-        return self.whole - self.shard_ready - self.asker_ready
+        return self.whole - self.shard_ready - self.asker_ready - self.stolen
+
+    def __str__(self) -> str:
+        return (
+            f"{self.whole:.1f} ms (the shard ran {self.shard_ran:.1f} ms and had no processor for "
+            f"{self.shard_ready:.1f} ms, the one who asks for {self.asker_ready:.1f} ms, stolen "
+            f"{self.stolen:.0f} ms, {self.shard_faults} major faults)"
+        )
 
 
 def _scheduled(pid: int) -> tuple[float, float]:
     """How long a process's first thread has run, and waited for a processor; milliseconds."""
     ran, ready = Path(f"/proc/{pid}/schedstat").read_text().split()[:2]
     return int(ran) / 1e6, int(ready) / 1e6
+
+
+def _stolen_and_faults(pid: int) -> tuple[float, int]:
+    """Milliseconds that the hypervisor has taken from all processors; major faults of a process."""
+    stolen = int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) * 1e3
+    faults = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[9]
+    return stolen / os.sysconf("SC_CLK_TCK"), int(faults)
 
 
 def _probe(port: int, shard: int, ends: Event, result: multiprocessing.Queue[list[Wait]]) -> None:
@@ -66,6 +86,7 @@ def _probe(port: int, shard: int, ends: Event, result: multiprocessing.Queue[lis
     me = os.getpid()
     waits = []
     while not ends.wait(0.001):
+        stolen, faults = _stolen_and_faults(shard)
         ran, ready = _scheduled(shard)
         my_ready = _scheduled(me)[1]
         began = time.perf_counter()
@@ -73,7 +94,17 @@ def _probe(port: int, shard: int, ends: Event, result: multiprocessing.Queue[lis
         whole = (time.perf_counter() - began) * 1e3
         my_ready = _scheduled(me)[1] - my_ready
         now_ran, now_ready = _scheduled(shard)
-        waits.append(Wait(whole, now_ready - ready, my_ready, now_ran - ran))
+        now_stolen, now_faults = _stolen_and_faults(shard)
+        waits.append(
+            Wait(
+                whole,
+                now_ready - ready,
+                my_ready,
+                now_ran - ran,
+                now_stolen - stolen,
+                now_faults - faults,
+            )
+        )
     client.close()
     result.put(waits)
 
@@ -98,11 +129,9 @@ class Probe:
         median = statistics.median(wait.whole for wait in waits)
         longest, ours = max(waits), max(waits, key=lambda wait: wait.ours)
         print(
-            f"    others meanwhile ({len(waits)} times): median {median:.2f} ms, longest "
-            f"{longest.whole:.1f} ms, in which the shard ran {longest.shard_ran:.1f} ms and was "
-            f"kept from a processor for {longest.shard_ready:.1f} ms, the one who asks for "
-            f"{longest.asker_ready:.1f} ms; longest without such waits {ours.ours:.1f} ms "
-            f"(the shard ran {ours.shard_ran:.1f} ms of it); load {os.getloadavg()[0]:.1f}"
+            f"    others meanwhile ({len(waits)} times, load {os.getloadavg()[0]:.1f}): median "
+            f"{median:.2f} ms, longest {longest}; longest without what others took "
+            f"{ours.ours:.1f} ms of {ours}"
         )
 
 

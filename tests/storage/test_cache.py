@@ -1,6 +1,7 @@
 """The row cache's promises one by one."""
 
 import gc
+import itertools
 
 import pytest
 
@@ -98,6 +99,25 @@ def test_a_wide_partition_loses_stretches_one_by_one(shard: RowCache, table: Tab
     table.check()
     assert 5 < len(table.stretches_of(b"k")) < 100
     assert shard.evictions > 100
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_stretches_of_mere_range_tombstones_stay_small(reverse: bool) -> None:
+    table = TableCache(RowCache(1 << 20))
+    edges = [b"c%03d" % number for number in range(51)]
+    chunks = [
+        Chunk(low, high, [], [], [(low + b"%02d" % n, low + b"%02dx" % n, 5, 0) for n in range(20)])
+        for low, high in itertools.pairwise(edges)
+    ]
+    for chunk in chunks[:: -1 if reverse else 1]:
+        assert table.insert(b"k", HEAD, chunk, 0)
+    table.check()
+    kept = table.stretches_of(b"k")
+    assert [t for chunk in kept for t in chunk.tombstones] == [
+        t for chunk in chunks for t in chunk.tombstones
+    ]
+    assert max(len(chunk.tombstones) for chunk in kept) <= 64
+    assert len(kept) < len(chunks), "small ones are joined"
 
 
 def test_what_is_too_large_is_refused(shard: RowCache, table: TableCache) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import storage.read
 from storage.commitlog import CommitLogConfig
 from storage.disk import Disk
 from storage.engine import Engine, EngineConfig
@@ -74,6 +75,45 @@ async def read(engine: Engine, wanted: Slice) -> Page:
 async def clusterings(engine: Engine, key: int) -> list[bytes]:
     page = await read(engine, Slice(TABLE_ID, key=key_of(key)))
     return [c for partition in page.partitions for c in partition.clusterings]
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("place", ["memory", "file", "cache"])
+@pytest.mark.parametrize("one_key", [False, True])
+def test_a_partition_of_mere_range_tombstones_is_read_in_many_pages(
+    reverse: bool, place: str, one_key: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage.read, "PAUSES_MAX", 3)
+    count = 20_000
+
+    async def page_through(engine: Engine) -> list[Page]:
+        wanted = Slice(TABLE_ID, key=key_of(1) if one_key else None, reverse=reverse)
+        pages = [await read(engine, wanted)]
+        while pages[-1].more:
+            pages.append(await read(engine, wanted.after(pages[-1])))
+        return pages
+
+    async def test() -> None:
+        config = EngineConfig(row_cache_bytes=1 << 24 if place == "cache" else 0)
+        engine = Engine(MemoryDisk(), "/shard-0", 0, config)
+        await engine.open([layout()])
+        for number in range(count):
+            start = b"\x10%07d" % number
+            engine.apply(delete(1, start, start + b"\x05", 5))
+        for clustering in (b"\x0f", b"\x10%07d\x04" % 9, b"\x10%07d\x06" % 9, b"\x11"):
+            engine.apply(put(1, clustering, 4))
+        if place != "memory":
+            await engine.flush()
+        if place == "cache":
+            await page_through(engine)
+        pages = await page_through(engine)
+        rows = [c for page in pages for part in page.partitions for c in part.clusterings]
+        live = [b"\x0f", b"\x10%07d\x06" % 9, b"\x11"]
+        assert rows == live[:: -1 if reverse else 1]
+        assert count / (3 * 1_500) <= len(pages) <= 2 * count / (3 * 500)
+        await engine.stop()
+
+    run(test())
 
 
 def files(engine: Engine) -> list[int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from storage.errors import CorruptData
-from storage.memtable import Memtable
+from storage.memtable import MemoryRun, Memtable
 from storage.merge import Chunk
 from storage.mutation import Mutation, MutationBuilder
 from storage.row import NO_DELETION
@@ -182,6 +182,42 @@ def test_every_chunk_of_a_wide_partition_is_well_formed() -> None:
     assert [c.start for c in forward] == [c.start for c in reversed(backward)]
 
 
+def _walk(run: MemoryRun, reverse: bool) -> list[Chunk]:
+    """All chunks of a partition, in the direction in which they were asked for."""
+    chunks: list[Chunk] = []
+    position = b""
+    while not chunks or position:
+        chunks.append(run.chunk_at(position, reverse))
+        chunks[-1].check()
+        at, position = position, chunks[-1].start if reverse else chunks[-1].end
+        assert (chunks[-1].end if reverse else chunks[-1].start) == at, "nothing is left out"
+    return chunks
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("rows", [0, 1, 40])
+def test_many_range_tombstones_come_in_chunks_of_few(reverse: bool, rows: int) -> None:
+    memtable = Memtable(True, False)
+    tombstones = [(b"c%05d" % i, b"c%05dx" % i, i + 1, 0) for i in range(3000)]
+    tombstones.append((b"c03000", b"", 1, 0))
+    for low, high, ts, _ in tombstones:
+        memtable.apply(mutation_of(Deletion(KEYS[0], low, high, ts)))
+    placed = [b"c%05dy" % (i * 70) for i in range(rows)]
+    for clustering in placed:
+        memtable.apply(mutation_of(MarkerWrite(KEYS[0], clustering, 9)))
+    run = memtable.find(KEYS[0])
+    assert run is not None
+    chunks = _walk(run, reverse)[:: -1 if reverse else 1]
+    assert max(len(chunk.tombstones) for chunk in chunks) <= 256
+    assert [t for chunk in chunks for t in chunk.tombstones] == tombstones
+    assert [c for chunk in chunks for c in chunk.clusterings] == placed
+    middle = b"c01500a"
+    found = run.chunk_at(middle, reverse)
+    found.check()
+    assert found.start < middle <= found.end if reverse else found.start <= middle < found.end
+    assert len(found.tombstones) <= 256
+
+
 def _large_memtable() -> Memtable:
     memtable = Memtable(True, True)
     for i in range(1_000):
@@ -210,8 +246,7 @@ def test_a_run_that_a_read_has_outlives_its_memtable() -> None:
     assert wide is not None and ranges is not None
     while memtable.dissolve(10):
         pass
-    chunk = ranges.chunk_at(b"", False)
-    assert len(chunk.tombstones) == 1_000
+    assert sum(len(chunk.tombstones) for chunk in _walk(ranges, False)) == 1_000
     position, rows = b"", 0
     while True:
         chunk = wide.chunk_at(position, False)

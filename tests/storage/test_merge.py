@@ -136,6 +136,61 @@ def test_pages_together_are_the_whole_answer(
         assert sum(max(len(p.rows), 1) for p in page.partitions) <= limit
 
 
+@settings(max_examples=120)
+@given(
+    SPREAD,
+    NOW,
+    range_sets(),
+    st.booleans(),
+    st.integers(0, 3),
+    st.integers(1, 4),
+    st.lists(st.sampled_from(BOUNDS), max_size=6),
+)
+def test_pages_that_end_between_windows_are_the_whole_answer(
+    spread: Changes,
+    now: int,
+    ranges: tuple[tuple[bytes, bytes], ...],
+    reverse: bool,
+    limit: int,
+    steps: int,
+    bounds: list[bytes],
+) -> None:
+    model, memtables = load(spread)
+    wanted = Slice(TABLE_ID, ranges=ranges, reverse=reverse, row_limit=limit)
+    partitions: Partitions = []
+    for key, runs in partitions_of(memtables):
+        whole = [compact(key, [run], CompactionMerge(0, 0, purge=False)) for run in runs]
+        partitions.append((key, [cut(run, bounds[i:]) for i, run in enumerate(whole)]))
+    assert shown(read_all(wanted, partitions, now, steps)) == expected(model, wanted, now)
+
+
+def deleted_ranges(count: int) -> ListRun:
+    """A partition that has nothing but range tombstones, three in each chunk."""
+    edges = [b"", *(b"c%03d" % i for i in range(1, count)), b""]
+    return ListRun(
+        (NO_DELETION, 0, b""),
+        [
+            Chunk(low, high, [], [], [(low + b"%d" % i, low + b"%dx" % i, 5, 0) for i in range(3)])
+            for low, high in itertools.pairwise(edges)
+        ],
+    )
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_range_tombstones_without_rows_between_them_end_a_page(reverse: bool, steps: int) -> None:
+    wanted = Slice(TABLE_ID, key=KEYS[0], reverse=reverse)
+    pages = read_all(wanted, [(KEYS[0], [deleted_ranges(100)])], 0, steps)
+    assert 50 <= len(pages) <= 100, "a page ends as soon as it may, and the next one goes on"
+    assert all(not page.partitions for page in pages)
+    assert all(page.last_clustering for page in pages[:-1])
+
+
+def test_without_a_bound_on_its_steps_a_page_goes_through_all_range_tombstones() -> None:
+    page = read_page(Slice(TABLE_ID, key=KEYS[0]), [(KEYS[0], [deleted_ranges(100)])], 0)
+    assert not page.more
+
+
 @settings(max_examples=60)
 @given(SPREAD, NOW, st.integers(1, 3), st.integers(1, 4), st.booleans())
 def test_a_partition_limit_holds_across_pages(

@@ -1,4 +1,4 @@
-"""Files that nobody needs any more: what is cached of them goes in parts, and they go in any case."""
+"""Files that nobody needs any more: what is cached of them goes in parts, and they go too."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -98,7 +98,7 @@ def test_who_gives_up_waiting_does_not_keep_an_obsolete_file_from_being_removed(
         retiring = asyncio.ensure_future(store.retire([file]))
         while len(store.cache) >= BLOCKS:
             await asyncio.sleep(0)
-        assert 0 < len(store.cache), "it is at work"
+        assert len(store.cache) > 0, "it is at work"
         retiring.cancel()
         with pytest.raises(asyncio.CancelledError):
             await retiring
