@@ -5,11 +5,18 @@ The checksum covers the file's identity and the frame's offset; `storage.sstable
 
 import struct
 from enum import IntEnum
+from typing import Final
 
 from storage.checksum import crc32c
 from storage.sstable.compressors import Buffer, Compression, Compressor
 from storage.sstable.format import FRAME_BYTES_MAX, FRAME_HEADER_BYTES, PAGE_BYTES
 from storage.values import value_class
+
+TRIES_IN_VAIN: Final = 8
+"""Blocks one after the other which compression did not make as much smaller as it must."""
+
+UNTRIED_MAX: Final = 7
+"""Blocks that are stored as they are after so many tries in vain, until another one is tried."""
 
 _HEAD = struct.Struct(">BBHII")
 _CHECKSUM = struct.Struct(">I")
@@ -49,6 +56,30 @@ def pack(payload: bytes, compressor: Compressor | None = None) -> Packed:
         if len(stored) <= compressor.stored_max(raw):
             return Packed(stored, compressor.compression, raw)
     return Packed(payload, Compression.NONE, raw)
+
+
+class BlockPacker:
+    """Compresses the blocks of one file; where none gets smaller it tries few of them.
+
+    Noise costs as much to compress as text, and more than all else that a flush does with it.
+    """
+
+    __slots__ = ("_compressor", "_in_vain", "_untried")
+
+    def __init__(self, compressor: Compressor) -> None:
+        self._compressor = compressor
+        self._in_vain = 0
+        self._untried = 0
+
+    def pack(self, payload: bytes) -> Packed:
+        """A block as it will be stored."""
+        if self._in_vain >= TRIES_IN_VAIN and self._untried < UNTRIED_MAX:
+            self._untried += 1
+            return pack(payload)
+        packed = pack(payload, self._compressor)
+        self._untried = 0
+        self._in_vain = self._in_vain + 1 if packed.compression is Compression.NONE else 0
+        return packed
 
 
 def seal(identity: bytes, offset: int, kind: Kind, packed: Packed) -> bytes:

@@ -14,7 +14,7 @@ from storage.sstable.compressors import compressor_of
 from storage.sstable.fetch import Extent
 from storage.sstable.footer import Footer
 from storage.sstable.format import FRAME_HEADER_BYTES, PAGE_BYTES
-from storage.sstable.frame import Kind, Packed, frame_offset, pack, seal
+from storage.sstable.frame import BlockPacker, Kind, Packed, frame_offset, pack, seal
 from storage.sstable.index import IndexBuilder
 from storage.sstable.splice import Sink
 from storage.sstable.statistics import Statistics
@@ -64,6 +64,7 @@ class SSTableWriter:
         self._identity = identity
         self._generation = generation
         self._compressor = compressor_of(layout.compression_options, layout.compression)
+        self._packer = BlockPacker(self._compressor)
         self._created_s = created_s
         self._filter = BloomFilter.sized(partitions_expected, layout.bloom_fp_chance)
         self._blocks = BlockBuilder(min(layout.chunk_bytes, CHUNK_BYTES_MAX))
@@ -129,7 +130,7 @@ class SSTableWriter:
             self._close_block()
         self._close_index()
         filter_extent = self._put_filter()
-        summary = self._put(Kind.SUMMARY, self._pack(self._summary.take()))
+        summary = self._put(Kind.SUMMARY, pack(self._summary.take(), self._compressor))
         statistics = self._put(Kind.STATISTICS, pack(self.statistics.encode()))
         self._pad_page()
         footer = Footer(
@@ -193,7 +194,7 @@ class SSTableWriter:
         start = (self._blocks.first_key or b"", self._blocks.first_clustering)
         payload = self._blocks.take()
         self.statistics.raw_bytes += len(payload)
-        return PackedBlock(start, self._pack(payload))
+        return PackedBlock(start, self._packer.pack(payload))
 
     def put_block(self, block: PackedBlock) -> None:
         """Write what `take_block` gave."""
@@ -222,9 +223,6 @@ class SSTableWriter:
             piece = data[position : position + FILTER_FRAME_BYTES]
             self._put_at(self.file_bytes, Kind.FILTER, pack(piece))
         return Extent(start, self.file_bytes - start)
-
-    def _pack(self, payload: bytes) -> Packed:
-        return pack(payload, self._compressor)
 
     def _put(self, kind: Kind, packed: Packed) -> Extent:
         offset = frame_offset(self.file_bytes, packed.frame_bytes)

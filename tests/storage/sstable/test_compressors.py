@@ -2,6 +2,7 @@
 
 import contextlib
 import zlib
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -11,11 +12,12 @@ from storage.errors import CorruptData
 from storage.sstable.compressors import (
     COMPRESSIONS,
     Compression,
+    Compressor,
     compressor_of,
     decompress,
     usable,
 )
-from storage.sstable.frame import Kind, pack, seal
+from storage.sstable.frame import TRIES_IN_VAIN, UNTRIED_MAX, BlockPacker, Kind, pack, seal
 from storage.sstable.opening import open_frame
 from tests.storage.sstable.support import IDENTITY
 
@@ -101,6 +103,32 @@ def test_a_payload_that_shrinks_less_than_it_must_is_stored_as_it_is() -> None:
     for factor, expected in ((0.9, Compression.DEFLATE), (1.1, Compression.NONE)):
         options = (("min_compress_ratio", str(ratio * factor)),)
         assert pack(TEXT, compressor_of(options, "deflate")).compression is expected
+
+
+def test_few_blocks_of_noise_are_tried_and_text_among_them_is_found_soon() -> None:
+    compressor = compressor_of((), "lz4")
+    tried: list[bytes] = []
+
+    def compress(payload: bytes) -> bytes:
+        tried.append(payload)
+        return compressor.compress(payload)
+
+    packer = BlockPacker(Compressor(Compression.LZ4, compress, compressor.stored_max))
+    chance = Random(1)
+    noise = [chance.randbytes(1000) for _ in range(TRIES_IN_VAIN + 10 * (UNTRIED_MAX + 1))]
+    assert {packer.pack(block).compression for block in noise} == {Compression.NONE}
+    assert len(tried) == TRIES_IN_VAIN + 10
+    text = [packer.pack(TEXT).compression for _ in range(50)]
+    assert text == [Compression.NONE] * UNTRIED_MAX + [Compression.LZ4] * (50 - UNTRIED_MAX)
+
+
+def test_some_blocks_of_noise_hold_nothing_up() -> None:
+    packer = BlockPacker(compressor_of((), "lz4"))
+    chance = Random(2)
+    for _ in range(5):
+        for _ in range(TRIES_IN_VAIN - 1):
+            assert packer.pack(chance.randbytes(1000)).compression is Compression.NONE
+        assert packer.pack(TEXT).compression is Compression.LZ4
 
 
 def test_options_reach_the_compressor() -> None:
