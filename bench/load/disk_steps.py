@@ -222,8 +222,10 @@ def replay(server: Server, scale: Scale) -> Iterator[Figure]:
     _restart(server)  # What other steps have logged is none of this.
     baseline = _restart(server)
     client = server.client()
+    files = _data_files(server, "logged")
     load(client, "logged", range(scale.small_rows), in_flight=128)
     client.close()
+    assert _data_files(server, "logged") == files, "all rows are in the log, none in new files"
     cpu = _restart(server) - baseline
     megabytes = scale.small_rows * ROW_BYTES / 1e6
     yield Figure("replay, of rows", megabytes / max(cpu, 0.001), "MB per CPU s")

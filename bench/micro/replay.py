@@ -17,6 +17,7 @@ import struct
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from bench.micro.engine import LAYOUT, TABLE
 from storage.direct_disk import open_direct_disk
 from storage.engine import Engine, EngineConfig
 from storage.mutation import Mutation, MutationBuilder
+from storage.pace import Hours
 from storage.row import RowBuilder
 
 COLUMNS, VALUE_BYTES = 5, 34
@@ -67,7 +69,8 @@ async def write(directory: str, rows: int, changes: int) -> None:
 
 async def recover(directory: str) -> tuple[float, int]:
     """CPU seconds of an open, and how many mutations were replayed."""
-    engine = Engine(open_direct_disk(directory), directory, 0, CONFIG, now=time.perf_counter)
+    disk, hours = open_direct_disk(directory), Hours(time.perf_counter)
+    engine = Engine(disk, directory, 0, CONFIG, hours=hours)
     cpu = time.process_time()
     report = await engine.open([LAYOUT])
     return time.process_time() - cpu, report.replayed
@@ -82,6 +85,8 @@ def in_child(work: Callable[[], str]) -> str:
         try:
             os.write(writable, work().encode())
             code = 0
+        except BaseException:  # noqa: BLE001 - the child says why it ends, whatever it is
+            traceback.print_exc()
         finally:
             os._exit(code)
     os.close(writable)
