@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +20,7 @@ from cql.results_memory import PAGE_BYTES_MAX, Gathered, Results
 from cql.schema import Table
 from cql.selection import Frame
 from cql.steps import Steps, drive
+from storage.pace import others_first
 from storage.slice import Pack, Page, PartitionRows, Slice
 from storage.values import replace
 
@@ -331,7 +331,7 @@ class SelectRunner:
                         return self._rows(run, run.position_within(partition, count, found))
                     if assembler.row_count >= turn_ends:
                         turn_ends = assembler.row_count + PLAIN_TURN_ROWS
-                        yield asyncio.sleep(0)
+                        yield others_first()
             if not page.more and isinstance(run.targets[0], bytes):
                 key = run.targets[run.target]
             run.advance(page)
@@ -342,7 +342,7 @@ class SelectRunner:
             if run.is_paged and not run.is_done and (page.more or run.is_page_full):
                 return self._rows(run, run.position(key))
             if not run.is_done and run.gathered.grow(assembler.byte_count):
-                yield asyncio.sleep(0)
+                yield others_first()
         return self._rows(run, None)
 
     def _add_pack(self, run: Run, pack: Pack) -> Steps[int]:
@@ -352,7 +352,7 @@ class SelectRunner:
             before = taken
             taken = run.assembler.add_pack(pack, run.assembled_max, before, PLAIN_TURN_ROWS)
             if taken == before + PLAIN_TURN_ROWS:
-                yield asyncio.sleep(0)
+                yield others_first()
         return taken
 
     def _add_rest(self, run: Run, partition: PartitionRows, taken: int) -> Steps[int]:
@@ -361,7 +361,7 @@ class SelectRunner:
         """
         before = -1
         while before < taken < len(partition.rows):
-            yield asyncio.sleep(0)
+            yield others_first()
             before = taken
             taken = run.assembler.add_partition(
                 partition, run.assembled_max, before, PLAIN_TURN_ROWS
@@ -385,13 +385,13 @@ class SelectRunner:
                 rows += run.assembler.fetch(part, first, TURN_ROWS)
                 if len(rows) >= turn_ends:
                     turn_ends = len(rows) + TURN_ROWS
-                    yield asyncio.sleep(0)
+                    yield others_first()
         run.advance(page)
         run.scanned += len(rows)
         if not run.is_done:
             has_much = run.gathered.grow(run.assembler.byte_count + run.kept_bytes)
             if has_much or len(rows) >= TURN_ROWS:
-                yield asyncio.sleep(0)
+                yield others_first()
         return rows
 
     def _engine_limits(self, run: Run) -> bool:
@@ -412,7 +412,7 @@ class SelectRunner:
             batch = yield from self._batch(run, want)
             for i, row in enumerate(batch):
                 if i % TURN_ROWS == TURN_ROWS - 1:
-                    yield asyncio.sleep(0)
+                    yield others_first()
                 if filters and not matches_all(filters, row.values):
                     continue
                 if not limits.takes(row):
@@ -438,7 +438,7 @@ class SelectRunner:
             batch = yield from self._batch(run, INTERNAL_ROWS)
             for i, row in enumerate(batch):
                 if i % TURN_ROWS == TURN_ROWS - 1:
-                    yield asyncio.sleep(0)
+                    yield others_first()
                 if matches_all(filters, row.values):
                     rows.append(row)
                     run.kept_bytes += ROW_BYTES + sum(map(len, filter(None, row.values)))
@@ -473,7 +473,7 @@ class SelectRunner:
             batch = yield from self._batch(run, INTERNAL_ROWS)
             for i, row in enumerate(batch):
                 if i % TURN_ROWS == TURN_ROWS - 1:
-                    yield asyncio.sleep(0)
+                    yield others_first()
                 if filters and not matches_all(filters, row.values):
                     continue
                 before = groups.last_row

@@ -201,6 +201,16 @@ class Pace:
         hours.worked_s += worked_s
 
 
+async def others_first() -> None:
+    """Let who has asked meanwhile be answered before we go on.
+
+    A loop reads its sockets after it has run what was ready, and their replies leave with what is
+    ready next. We would be in front of those again, so we let one turn more go by.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
 def flush_share(memory_used: int, memory_limit: int) -> float:
     """The share of a flush, by what memtables hold and what they may."""
     return _between(FLUSH_SHARES, memory_used - memory_limit / 2, memory_limit / 2)

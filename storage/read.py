@@ -14,6 +14,7 @@ from storage import range_read
 from storage.fill import ReadThrough
 from storage.memtable import MemoryRun, Memtable
 from storage.merge import DONE, PAUSED, Chunk, Head, PageMerge, Run
+from storage.pace import others_first
 from storage.range_read import RangeRead
 from storage.row import ColumnSet
 from storage.slice import Page, Slice
@@ -163,7 +164,7 @@ class _Patience:
                 self._until = now + PAGE_S
             elif now >= self._until:
                 self._pauses = PAUSES_MAX
-            await asyncio.sleep(0)
+            await others_first()
         return self._pauses >= PAUSES_MAX
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 import pytest
+import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +21,7 @@ from storage.pace import (
     Pace,
     compaction_share,
     flush_share,
+    others_first,
 )
 
 SLICE_S = 0.001
@@ -337,3 +340,26 @@ def test_what_others_have_gathered_leaves_before_a_slice() -> None:
     said = asyncio.run(test())
     assert said[-2:] == ["sent", "slice"]
     assert said.index("gathered") < len(said) - 2
+
+
+def test_who_asks_during_a_step_of_long_work_is_answered_before_the_next_one() -> None:
+    said: list[str] = []
+    ours, theirs = socket.socketpair()
+
+    def hear(loop: asyncio.AbstractEventLoop) -> None:
+        ours.recv(1)
+        loop.call_soon(said.append, "reply")  # As replies leave at the end of a turn.
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours.fileno(), hear, loop)
+        for step in range(4):
+            said.append(f"step {step}")
+            if step == 1:
+                theirs.send(b"?")
+            await others_first()
+        loop.remove_reader(ours.fileno())
+
+    with ours, theirs, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work())
+    assert said == ["step 0", "step 1", "reply", "step 2", "step 3"]
