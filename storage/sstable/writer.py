@@ -89,10 +89,10 @@ class SSTableWriter:
 
     def take(self) -> tuple[int, bytearray]:
         """Whole pages which have gathered, and the offset in the file where they belong."""
-        offset = self._taken
-        whole = len(self._output) - len(self._output) % PAGE_BYTES
-        pages = self._output[:whole]
-        del self._output[:whole]
+        offset, pages = self._taken, self._output
+        whole = len(pages) - len(pages) % PAGE_BYTES
+        self._output = pages[whole:]
+        del pages[whole:]
         self._taken += whole
         return offset, pages
 
