@@ -5,8 +5,9 @@ from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
 from storage.key_map cimport KeyMap
-from storage.memtable cimport MemoryRun
+from storage.memtable cimport MemoryRun, Memtable
 from storage.merge cimport Chunk
+from storage.row_table cimport RowTable
 
 
 @cython.final
@@ -46,14 +47,17 @@ cdef class CachedPartition:
     cdef Stretch at_or_above(self, bytes position)
     cdef Stretch covering(self, bytes position, bint reverse)
     cdef bint is_free(self, bytes start, bytes end) except -1
-    cdef bytes only_row(self)
     cdef int add(self, Stretch stretch) except -1
     cdef int remove(self, Stretch stretch) except -1
 
 
 @cython.final
 cdef class CachedRun:
-    cdef CachedPartition partition
+    cdef CachedPartition partition  # None if all is known, and it is one row or none:
+    cdef bytes clustering
+    cdef bytes row              # b"" if there is none
+
+    cdef bytes mere_row(self)
 
     cpdef Chunk chunk_at(self, bytes position, bint reverse)
     cpdef bytes known_from(self, bytes position, bint reverse)
@@ -63,12 +67,16 @@ cdef class CachedRun:
 cdef class RowCache:
     cdef readonly Py_ssize_t bytes_max
     cdef readonly Py_ssize_t used_bytes
-    cdef readonly Py_ssize_t stretches
+    cdef readonly Py_ssize_t stretches      # partitions in row tables included
     cdef readonly Py_ssize_t insertions
     cdef readonly Py_ssize_t refusals       # of what was read too long ago, or is too large
     cdef readonly Py_ssize_t evictions
     cdef PyObject* hand                     # of the clock; NULL if the ring is empty
-    cdef list dead                          # maps of partitions which were cleared
+    cdef Py_ssize_t ring                    # stretches on it
+    cdef Py_ssize_t ring_left               # of them to come before the hand goes on to `tables`
+    cdef list tables                        # row tables which are not empty
+    cdef Py_ssize_t turn                    # the table in which the hand is
+    cdef list dead                          # maps and row tables which were cleared
     cdef CachedPartition dying              # one of theirs, which is being freed; or None
 
     cdef int charge(self, Py_ssize_t size) except -1
@@ -76,6 +84,15 @@ cdef class RowCache:
     cdef int unlink(self, Stretch stretch) except -1
     cdef int drop(self, Stretch stretch) except -1
     cdef int evict(self) except -1
+    cdef bint step(self, bint spares) except -1
+    cdef int bury(self, RowTable table) except -1
+    cdef int leave(self, RowTable table) except -1
+    cdef int keep_bound(self) except -1
+    cdef int forget_row(self, RowTable table, Py_ssize_t cost) except -1
+    cdef bint keep_row(
+        self, RowTable table, bytes key, bytes clustering, bytes row, int chances
+    ) except -1
+    cdef tuple hot_stretches(self, dict places, Py_ssize_t count_max)
     cdef bint make_room(self, Py_ssize_t size) except -1
     cdef int take(self, CachedPartition partition, Stretch stretch) except -1
     cdef int put(self, CachedPartition partition, Chunk chunk, bint is_touched) except -1
@@ -90,9 +107,17 @@ cdef class RowCache:
 @cython.final
 cdef class TableCache:
     cdef RowCache cache
-    cdef KeyMap partitions      # key -> CachedPartition
+    cdef RowTable rows          # the partitions of which all is known: one row, or none
+    cdef KeyMap partitions      # key -> CachedPartition: all others
     cdef readonly int64_t phase     # grows when the SSTables get other content
     cdef public Py_ssize_t hits         # reads which it could answer without files
     cdef public Py_ssize_t misses
 
     cpdef CachedRun find(self, bytes key)
+    cdef CachedPartition partition_of(self, bytes key)
+    cdef CachedPartition new_partition(
+        self, bytes key, int64_t deletion_ts, uint32_t deleted_at, bytes static_row
+    )
+    cdef int fold(self, CachedPartition partition) except -1
+    cdef bint keep_row(self, bytes key, Chunk chunk, int chances) except -1
+    cdef bint absorb_row(self, bytes key, object found) except -1

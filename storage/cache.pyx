@@ -5,7 +5,8 @@ the SSTables merged with the memtables would. A partition has its head (deletion
 **stretches**: disjoint intervals of clusterings of which everything is known, with the rows and
 range tombstones inside. What is in no stretch is not known; a stretch without rows is a gap that
 is known to be empty. Rows and the knowledge about the gaps beside them come and go together,
-because a stretch does.
+because a stretch does. A partition of which all is known, and which is one row or none, is an entry
+of a row table instead (`storage.row_table`) and has no objects at all.
 
 Coherence rests on two rules, which do not depend on timing:
 - `advance_phase` when the SSTables get other content, in the step in which reads begin to see it.
@@ -14,21 +15,29 @@ Coherence rests on two rules, which do not depend on timing:
   was absorbed the memtable must stay among those which every read merges: merging it twice changes
   nothing.
 
-Eviction is a clock over all stretches of the shard: who was read since the hand came by last gets a
-second chance. A wide partition loses its cold stretches and keeps the others.
+Eviction is a clock over all stretches of the shard, and then over the row tables one after the
+other: who was read since the hand came by last gets a second chance. A wide partition loses its
+cold stretches and keeps the others.
 """
 
 cimport cython
 from libc.stdint cimport INT64_MIN, int64_t
 
 from storage.key_map cimport KeyMap
-from storage.memtable cimport MemoryRun
-from storage.merge cimport Chunk, CompactionMerge, clip, insert_tombstone
-from storage.order cimport compare, compare_ends, ends_before, find_end, find_place
+from storage.known cimport (
+    cost_of, cost_of_chunk, cut, data_bytes, is_mere, joined, mere_chunk, merged, next_change,
+    weight_of,
+)
+from storage.memtable cimport MemoryRun, Memtable
+from storage.merge cimport Chunk
+from storage.order cimport compare, compare_ends, ends_before
 from storage.row cimport merge_pair, shadow_row
+from storage.row_table cimport (
+    NEW, READ, Entry, RowTable, clustering_of, cost_of_entry, row_of,
+)
 from storage.sorted_map cimport untracked
 
-from storage.merge import DONE as _DONE
+NO_HEAD = (INT64_MIN, 0, b"")
 
 cdef enum:
     JOIN_ROWS_MAX = 64          # neighbours are joined while they have no more rows and tombstones
@@ -40,35 +49,6 @@ cdef enum:
     HOT_STEPS = 4               # stretches that are looked at for each that is called hot
     ABSORB_STEP_ROWS = 4        # what a step of it costs beside its rows, in rows
     PARTITION_BYTES = 96 + 60   # a CachedPartition, its entry in the dict at its mean fill
-    STRETCH_BYTES = 112
-    LISTS_BYTES = 2 * (56 + 16)
-    ENTRY_BYTES = 16            # two pointers in lists of exact size
-    TOMBSTONE_BYTES = 72 + 32 + 32 + 9
-
-
-cdef inline Py_ssize_t cost_of(bytes data) noexcept:
-    """What the allocator takes for a bytes object; there is only one without bytes."""
-    return (33 + len(data) + 15) & ~15 if len(data) else 0
-
-
-cdef Py_ssize_t cost_of_chunk(Chunk chunk) except -1:
-    """What a stretch with this content is charged."""
-    cdef Py_ssize_t total = STRETCH_BYTES + cost_of(chunk.start) + cost_of(chunk.end)
-    cdef bytes data
-    for data in chunk.clusterings:
-        total += cost_of(data)
-    for data in chunk.rows:
-        total += cost_of(data)
-    if len(chunk.rows) != 1:
-        total += LISTS_BYTES + ENTRY_BYTES * len(chunk.rows)
-    for tombstone in chunk.tombstones:
-        total += TOMBSTONE_BYTES + cost_of(<bytes>tombstone[0]) + cost_of(<bytes>tombstone[1])
-    return total
-
-
-cdef inline Py_ssize_t weight_of(Chunk chunk) noexcept:
-    """Rows and tombstones: what it takes to merge or to copy the chunk."""
-    return len(chunk.rows) + len(chunk.tombstones)
 
 
 @cython.no_gc
@@ -149,18 +129,6 @@ cdef class CachedPartition:
             index -= 1
         return index
 
-    cdef bytes only_row(self):
-        """The row, if the partition is known to be one row without clustering; None if not."""
-        cdef Stretch only = self.only
-        if only is None or self.deletion_ts != INT64_MIN or len(self.static_row):
-            return None
-        if type(only.rows) is not bytes or len(<bytes>only.clusterings):
-            return None
-        if len(only.start) or len(only.end) or only.tombstones is not None:
-            return None
-        only.is_touched = True
-        return <bytes>only.rows
-
     cdef Stretch at_or_above(self, bytes position):
         """The stretch that knows what comes next at `position`, or the next one, or None."""
         cdef Py_ssize_t index = self.last_from(position)
@@ -221,17 +189,31 @@ cdef class CachedPartition:
 
 
 cdef class CachedRun:
-    """One partition of the cache as a run for `storage.merge`, as far as it is known."""
+    """One partition of the cache as a run for `storage.merge`, as far as it is known.
+
+    One that is a mere row is as it was when it was looked up, others as they are.
+    """
+
+    cdef bytes mere_row(self):
+        """All that there is, if that is one row without clustering or nothing, b""; None if not."""
+        if self.partition is not None or len(self.clustering):
+            return None
+        return self.row
 
     @property
     def head(self) -> tuple[int, int, bytes]:
         """(deletion_ts, deleted_at, static_row)."""
         cdef CachedPartition partition = self.partition
+        if partition is None:
+            return (INT64_MIN, 0, b"")
         return (partition.deletion_ts, partition.deleted_at, partition.static_row)
 
     cpdef Chunk chunk_at(self, bytes position, bint reverse):
         """What is known around `position`; None if nothing is. See `storage.merge`."""
-        cdef Stretch stretch = self.partition.covering(position, reverse)
+        cdef Stretch stretch
+        if self.partition is None:
+            return mere_chunk(self.clustering, self.row)
+        stretch = self.partition.covering(position, reverse)
         if stretch is None:
             return None
         stretch.is_touched = True
@@ -240,6 +222,7 @@ cdef class CachedRun:
     cpdef bytes known_from(self, bytes position, bint reverse):
         """Where the gap of knowledge at `position` ends; b"" if there is no end to it."""
         cdef Py_ssize_t index
+        assert self.partition is not None, "of a mere row all is known"
         if reverse:
             index = self.partition.last_below(position)
             return b"" if index < 0 else self.partition.at(index).end
@@ -252,24 +235,78 @@ cdef class TableCache:
 
     def __init__(self, RowCache cache not None):
         self.cache = cache
+        self.rows = RowTable()
         self.partitions = KeyMap()
 
     def __len__(self) -> int:
-        return self.partitions.size
+        return self.rows.size + self.partitions.size
 
     def knows(self, bytes key not None) -> bool:
         """Whether anything of a partition is known."""
-        return key in self.partitions
+        return self.rows.find(key, False) is not NULL or key in self.partitions
 
     cpdef CachedRun find(self, bytes key):
         """What is known of a partition; None if nothing is."""
         cdef CachedRun run
-        cdef object partition = self.partitions.find(key)
-        if partition is None:
-            return None
+        cdef Entry* entry = self.rows.find(key, True)
+        cdef object partition = None
+        if entry is NULL:
+            partition = self.partitions.find(key)
+            if partition is None:
+                return None
         run = CachedRun.__new__(CachedRun)
         run.partition = <CachedPartition>partition
+        if entry is not NULL:
+            run.clustering = clustering_of(entry)
+            run.row = row_of(entry)
         return run
+
+    cdef CachedPartition partition_of(self, bytes key):
+        """What is known of a partition, with a stretch if it was an entry; None if nothing is."""
+        cdef Entry* entry = self.rows.find(key, False)
+        cdef CachedPartition partition
+        cdef Chunk chunk
+        if entry is NULL:
+            return self.partitions.find(key)
+        chunk = mere_chunk(clustering_of(entry), row_of(entry))
+        self.cache.forget_row(self.rows, self.rows.remove(key))
+        partition = self.new_partition(key, INT64_MIN, 0, b"")
+        self.cache.put(partition, chunk, True)
+        return partition
+
+    cdef CachedPartition new_partition(
+        self, bytes key, int64_t deletion_ts, uint32_t deleted_at, bytes static_row
+    ):
+        """A partition of which nothing but its head is known yet."""
+        cdef CachedPartition partition = CachedPartition()
+        partition.key = key
+        partition.home = self.partitions
+        partition.deletion_ts = deletion_ts
+        partition.deleted_at = deleted_at
+        partition.static_row = static_row
+        partition.cost = PARTITION_BYTES + cost_of(key) + cost_of(static_row)
+        self.partitions.put(key, partition)
+        self.cache.charge(partition.cost)
+        return partition
+
+    cdef int fold(self, CachedPartition partition) except -1:
+        """Makes an entry of a partition, if it has become a mere row."""
+        cdef Stretch only = partition.only
+        cdef Chunk chunk
+        if only is None or partition.deletion_ts != INT64_MIN or len(partition.static_row):
+            return 0
+        chunk = only.chunk()
+        if is_mere(chunk) and self.keep_row(
+            partition.key, chunk, READ if only.is_touched else NEW
+        ):
+            self.cache.drop(only)
+        return 0
+
+    cdef bint keep_row(self, bytes key, Chunk chunk, int chances) except -1:
+        """Makes an entry of a chunk that is a mere row; whether that was possible."""
+        cdef bytes clustering = <bytes>chunk.clusterings[0] if len(chunk.rows) else b""
+        cdef bytes row = <bytes>chunk.rows[0] if len(chunk.rows) else b""
+        return self.cache.keep_row(self.rows, key, clustering, row, chances)
 
     def insert(
         self, bytes key not None, tuple head, Chunk chunk not None, int64_t phase
@@ -280,30 +317,34 @@ cdef class TableCache:
         """
         cdef RowCache cache = self.cache
         cdef CachedPartition partition
-        cdef Py_ssize_t size = cost_of_chunk(chunk) + PARTITION_BYTES + cost_of(key)
-        if head is not None:
-            size += cost_of(<bytes>head[2])
+        cdef bint is_entry = head == NO_HEAD and is_mere(chunk)
+        cdef Py_ssize_t size
+        if is_entry:
+            size = cost_of_entry(len(key) + data_bytes(chunk))
+        else:
+            size = cost_of_chunk(chunk) + PARTITION_BYTES + cost_of(key)
+            if head is not None:
+                size += cost_of(<bytes>head[2])
         if phase != self.phase or not cache.make_room(size):
             cache.refusals += 1
+            return False
+        if self.rows.find(key, False) is not NULL:
             return False
         partition = self.partitions.find(key)
         if partition is None:
             if head is None:
                 return False
-            partition = CachedPartition()
-            partition.key = key
-            partition.home = self.partitions
-            partition.deletion_ts, partition.deleted_at, partition.static_row = head
-            partition.cost = PARTITION_BYTES + cost_of(key) + cost_of(partition.static_row)
-            self.partitions.put(key, partition)
-            cache.charge(partition.cost)
+            if is_entry and self.keep_row(key, chunk, NEW):
+                cache.insertions += 1
+                return True
+            partition = self.new_partition(key, head[0], head[1], head[2])
         elif not partition.is_free(chunk.start, chunk.end):
             return False
         cache.insertions += 1
         cache.join(partition, chunk, False)
+        self.fold(partition)
         # The bytes of a joined stretch are not the sum of its parts.
-        while cache.used_bytes > cache.bytes_max:
-            cache.evict()
+        cache.keep_bound()
         return True
 
     def advance_phase(self) -> None:
@@ -320,13 +361,17 @@ cdef class TableCache:
         goes, and leaves gaps that are known to be empty.
         """
         cdef RowCache cache = self.cache
-        cdef CachedPartition partition = self.partitions.find(key)
+        cdef CachedPartition partition
         cdef Stretch stretch
         cdef Chunk part
         cdef bytes position = start
         cdef tuple head
         cdef Py_ssize_t left = rows_max, weight
         cdef bint hides
+        if rows_max > 0 and not len(start) and self.absorb_row(key, run.partition):
+            cache.keep_bound()
+            return None
+        partition = self.partition_of(key)
         if partition is None:
             return None
         head = run.head
@@ -347,9 +392,37 @@ cdef class TableCache:
             part = cache.absorb_into(partition, stretch, run, rows_max)
             left -= max(weight, weight_of(part))
             position = part.end if len(part.end) else None
-        while cache.used_bytes > cache.bytes_max:
-            cache.evict()
+        if position is None:
+            self.fold(partition)
+        cache.keep_bound()
         return position
+
+    def absorb_rows(self, Memtable memtable not None, list keys not None) -> int:
+        """Absorbs the first of a flushed memtable's keys; gives how many.
+
+        These are all before the first one that takes `absorb`, as it is or was more than one row.
+        """
+        cdef bytes key
+        cdef Py_ssize_t count = 0
+        for key in keys:
+            if self.rows.find(key, False) is not NULL:
+                if not self.absorb_row(key, memtable.partitions.find(key)):
+                    break
+            elif self.partitions.find(key) is not None:
+                break
+            count += 1
+        self.cache.keep_bound()
+        return count
+
+    cdef bint absorb_row(self, bytes key, object found) except -1:
+        """Merges what a memtable has into an entry, if both are one row without clustering, or the
+        entry none; whether they are.
+        """
+        cdef Entry* entry = self.rows.find(key, False)
+        if entry is NULL or entry.clustering_bytes or type(found) is not bytes:
+            return False
+        self.cache.used_bytes += self.rows.replace(key, merge_pair(row_of(entry), <bytes>found))
+        return True
 
     def clear(self) -> None:
         """Forgets everything at once; the cache's `sweep` gives the memory back."""
@@ -357,10 +430,16 @@ cdef class TableCache:
         if self.partitions.size:
             self.cache.dead.append(self.partitions)
             self.partitions = KeyMap()
+        if self.rows.size:
+            self.cache.bury(self.rows)
+            self.rows = RowTable()
 
     def stretches_of(self, bytes key not None) -> list[Chunk]:
         """Everything that is known of a partition; for tests."""
         cdef CachedPartition partition = self.partitions.find(key)
+        cdef Entry* entry = self.rows.find(key, False)
+        if entry is not NULL:
+            return [mere_chunk(clustering_of(entry), row_of(entry))]
         if partition is None:
             return []
         return [partition.at(i).chunk() for i in range(partition.count())]
@@ -370,7 +449,9 @@ cdef class TableCache:
         cdef CachedPartition partition
         cdef Stretch stretch
         cdef Chunk chunk
+        self.rows.check()
         for key, partition in self.partitions.items():
+            assert self.rows.find(key, False) is NULL, "a partition is kept once"
             assert partition.key == key, "a partition is found by its key"
             assert partition.home is self.partitions, "a partition has a home"
             assert partition.count(), "a partition without stretches is not kept"
@@ -390,6 +471,7 @@ cdef class RowCache:
 
     def __init__(self, Py_ssize_t bytes_max):
         self.bytes_max = bytes_max
+        self.tables = []
         self.dead = []
 
     @property
@@ -400,6 +482,7 @@ cdef class RowCache:
     def sweep(self, Py_ssize_t steps) -> bool:
         """Frees some of what was cleared, in so many steps at most; whether there is more."""
         cdef KeyMap partitions
+        cdef RowTable rows
         while steps > 0 and self.has_dead:
             steps -= 1
             if self.dying is not None:
@@ -408,6 +491,13 @@ cdef class RowCache:
                     self.drop(self.dying.at(self.dying.count() - 1))
                 if self.dying.count() == 0:
                     self.dying = None
+                continue
+            if isinstance(self.dead[len(self.dead) - 1], RowTable):
+                rows = self.dead[len(self.dead) - 1]
+                if rows.size:
+                    self.forget_row(rows, max(rows.step(False), 0))
+                else:
+                    self.dead.pop()
                 continue
             partitions = <KeyMap>self.dead[len(self.dead) - 1]
             if partitions.size:
@@ -433,6 +523,7 @@ cdef class RowCache:
             stretch.after = self.hand
             before.after = <PyObject*>stretch
             at.before = <PyObject*>stretch
+        self.ring += 1
         self.stretches += 1
         self.used_bytes += stretch.cost
         return 0
@@ -448,8 +539,47 @@ cdef class RowCache:
             if self.hand is <PyObject*>stretch:
                 self.hand = stretch.after
         stretch.before = stretch.after = NULL
+        self.ring -= 1
         self.stretches -= 1
         self.used_bytes -= stretch.cost
+        return 0
+
+    cdef bint keep_row(
+        self, RowTable table, bytes key, bytes clustering, bytes row, int chances
+    ) except -1:
+        """Adds an entry to a row table; whether that took it."""
+        cdef Py_ssize_t cost = table.put(key, clustering, row, chances)
+        if cost == 0:
+            return False
+        if table.size == 1:
+            self.tables.append(table)
+        self.stretches += 1
+        self.used_bytes += cost
+        return True
+
+    cdef int forget_row(self, RowTable table, Py_ssize_t cost) except -1:
+        """An entry has gone which was charged `cost`; if that is 0, none has."""
+        if cost == 0:
+            return 0
+        self.stretches -= 1
+        self.used_bytes -= cost
+        if table.size == 0:
+            self.leave(table)
+        return 0
+
+    cdef int bury(self, RowTable table) except -1:
+        """Takes over a table which was cleared; the hand comes there no more."""
+        self.leave(table)
+        self.dead.append(table)
+        return 0
+
+    cdef int leave(self, RowTable table) except -1:
+        """Takes a table out of those to which the hand comes, if it is among them."""
+        if table not in self.tables:
+            return 0
+        if self.tables.index(table) < self.turn:
+            self.turn -= 1
+        self.tables.remove(table)
         return 0
 
     cdef int drop(self, Stretch stretch) except -1:
@@ -464,27 +594,52 @@ cdef class RowCache:
         return 0
 
     cdef int evict(self) except -1:
-        """Drops the first stretch under the hand that was not read since it came by."""
-        cdef Stretch stretch
-        cdef int _i
+        """Drops the first piece under the hand that was not read since it came by."""
+        cdef int chances = SECOND_CHANCES_MAX
         if self.has_dead:
             self.sweep(1)
             return 0
-        assert self.hand is not NULL, "something that is charged for can be evicted"
-        for _i in range(SECOND_CHANCES_MAX):
-            stretch = <Stretch>self.hand
-            if not stretch.is_touched:
-                break
-            stretch.is_touched = False
-            self.hand = stretch.after
-        self.drop(<Stretch>self.hand)
+        assert self.stretches > 0, "something that is charged for can be evicted"
+        while not self.step(chances > 0):
+            chances -= 1
         self.evictions += 1
+        return 0
+
+    cdef bint step(self, bint spares) except -1:
+        """The hand comes by the next piece; whether that was dropped, or else had a chance left."""
+        cdef Stretch stretch
+        cdef Py_ssize_t cost
+        while True:
+            if self.ring_left > 0 and self.hand is not NULL:
+                self.ring_left -= 1
+                stretch = <Stretch>self.hand
+                if not spares or not stretch.is_touched:
+                    self.drop(stretch)
+                    return True
+                stretch.is_touched = False
+                self.hand = stretch.after
+                return False
+            self.ring_left = 0
+            if self.turn == len(self.tables):
+                self.turn = 0
+                self.ring_left = self.ring
+                continue
+            cost = (<RowTable>self.tables[self.turn]).step(spares)
+            if cost >= 0:
+                self.forget_row(<RowTable>self.tables[self.turn], cost)
+                return cost > 0
+            self.turn += 1
+
+    cdef int keep_bound(self) except -1:
+        """Evicts what is too much."""
+        while self.used_bytes > self.bytes_max:
+            self.evict()
         return 0
 
     def resize(self, Py_ssize_t bytes_max) -> None:
         """Another bound, as others need more or less of the memory."""
         self.bytes_max = bytes_max
-        self.shrink(bytes_max)
+        self.keep_bound()
 
     def shrink(self, Py_ssize_t bytes_max) -> None:
         """Evicts until at most so many bytes are used, as memory is needed elsewhere."""
@@ -496,26 +651,38 @@ cdef class RowCache:
     ) -> list[tuple[int, bytes, bytes, bytes]]:
         """The stretches that would be evicted last: (index in `tables`, key, start, end).
 
-        Those that were read since the hand came by are first, then the others, each the youngest
-        first.
+        Those that were read since the hand came by are first, then the others; row tables and the
+        ring are asked for their part each, and give those first by which the hand came last.
         """
-        cdef Py_ssize_t steps = min(self.stretches, HOT_STEPS * stretches_max)
+        cdef TableCache table
+        cdef Py_ssize_t part
+        # What was cleared belongs to none of them.
+        places = {id((<TableCache>table).partitions): i for i, table in enumerate(tables)}
+        part = stretches_max * self.ring // max(self.stretches, 1) + 1
+        touched, others = self.hot_stretches(places, part)
+        for place, table in enumerate(tables):
+            part = stretches_max * table.rows.size // max(self.stretches, 1) + 1
+            for key, is_read in table.rows.hot(part, HOT_STEPS * part):
+                (touched if is_read else others).append((place, key, b"", b""))
+        return (touched + others)[:stretches_max]
+
+    cdef tuple hot_stretches(self, dict places, Py_ssize_t count_max):
+        """Stretches of tables which are numbered by their maps' ids: those read, the others."""
+        cdef Py_ssize_t steps = min(self.ring, HOT_STEPS * count_max)
         cdef Stretch stretch
         cdef CachedPartition partition
         cdef PyObject* at = NULL if self.hand is NULL else (<Stretch>self.hand).before
         cdef list touched = [], others = [], found
-        # What was cleared belongs to none of them.
-        places = {id((<TableCache>table).partitions): i for i, table in enumerate(tables)}
-        while steps > 0 and len(touched) < stretches_max:
+        while steps > 0 and len(touched) < count_max:
             steps -= 1
             stretch = <Stretch>at
             at = stretch.before
             partition = stretch.owner
             found = touched if stretch.is_touched else others
             place = places.get(id(partition.home))
-            if place is not None and len(found) < stretches_max:
+            if place is not None and len(found) < count_max:
                 found.append((place, partition.key, stretch.start, stretch.end))
-        return (touched + others)[:stretches_max]
+        return touched, others
 
     cdef bint make_room(self, Py_ssize_t size) except -1:
         """Evicts until `size` bytes fit; whether that is allowed and was enough."""
@@ -562,14 +729,14 @@ cdef class RowCache:
 
     cdef int absorb_head(self, CachedPartition partition, tuple head) except -1:
         """Merges a memtable's deletion and static row into those of a partition."""
-        cdef bytes merged
+        cdef bytes static_row
         cdef Py_ssize_t growth
         if head[:2] > (partition.deletion_ts, partition.deleted_at):
             partition.deletion_ts, partition.deleted_at = head[0], head[1]
-        merged = merge_pair(partition.static_row, <bytes>head[2])
-        merged = shadow_row(merged, partition.deletion_ts)
-        growth = cost_of(merged) - cost_of(partition.static_row)
-        partition.static_row = merged
+        static_row = merge_pair(partition.static_row, <bytes>head[2])
+        static_row = shadow_row(static_row, partition.deletion_ts)
+        growth = cost_of(static_row) - cost_of(partition.static_row)
+        partition.static_row = static_row
         partition.cost += growth
         return self.charge(growth)
 
@@ -581,7 +748,9 @@ cdef class RowCache:
         Gives the part that was merged. What is left of the stretch stays as it was.
         """
         cdef Chunk whole = stretch.chunk()
-        cdef Chunk part = merged(partition, whole, run, rows_max)
+        cdef Chunk part = merged(
+            partition.key, partition.deletion_ts, partition.deleted_at, whole, run, rows_max
+        )
         cdef bint is_touched = stretch.is_touched
         self.take(partition, stretch)
         if len(part.rows):
@@ -618,76 +787,10 @@ cdef class RowCache:
                 stretch = <Stretch>stretch.after
                 if <PyObject*>stretch is self.hand:
                     break
-        assert count == self.stretches, "every stretch is on the ring"
-        assert used + sum(partitions.values()) == self.used_bytes, "memory is charged exactly"
+        assert count == self.ring, "every stretch is on the ring"
+        tables = self.tables + [table for table in self.dead if isinstance(table, RowTable)]
+        assert count + sum(map(len, tables)) == self.stretches, "every piece is counted"
+        assert all(map(len, self.tables)) and self.turn <= len(self.tables), "the hand finds them"
+        used += sum(partitions.values()) + sum(table.count_bytes() for table in tables)
+        assert used == self.used_bytes, "memory is charged exactly"
         assert self.used_bytes <= self.bytes_max, "the cache keeps its bound"
-
-
-cdef Chunk joined(Chunk left, Chunk right):
-    """Two chunks of which the one ends where the other starts."""
-    return Chunk(
-        left.start, right.end, left.clusterings + right.clusterings, left.rows + right.rows,
-        left.tombstones + right.tombstones,
-    )
-
-
-cdef Chunk cut(Chunk chunk, bytes start, bytes end):
-    """What a chunk has in [start, end), which lies within its bounds."""
-    cdef Py_ssize_t first = find_place(chunk.clusterings, start, 0, len(chunk.clusterings))
-    cdef Py_ssize_t last = find_end(chunk.clusterings, end, first, len(chunk.clusterings))
-    return Chunk(
-        start, end, chunk.clusterings[first:last], chunk.rows[first:last],
-        clip(chunk.tombstones, start, end),
-    )
-
-
-cdef Chunk merged(
-    CachedPartition partition, Chunk chunk, MemoryRun run, Py_ssize_t rows_max
-):
-    """A chunk and what a memtable has in its interval, with what deletions leave of the rows.
-
-    The interval ends early after `rows_max` rows.
-    """
-    cdef CompactionMerge merge = CompactionMerge(0, 0, None, False)
-    cdef Chunk part
-    cdef list clusterings = [], rows = [], tombstones = []
-    cdef bytes end = chunk.end
-    merge.begin(
-        partition.key,
-        [(partition.deletion_ts, partition.deleted_at, b""), (INT64_MIN, 0, b"")],
-    )
-    merge.narrow(chunk.start, chunk.end)
-    while (state := merge.advance()) != _DONE:
-        if state == 0:
-            merge.feed(0, chunk)
-        elif state == 1:
-            merge.feed(1, run.chunk_at(merge.position(1), False))
-        else:
-            part = merge.take()
-            clusterings += part.clusterings
-            rows += part.rows
-            for tombstone in part.tombstones:
-                insert_tombstone(tombstones, tombstone)
-            if len(rows) + len(tombstones) >= rows_max:
-                end = part.end
-                break
-    return Chunk(chunk.start, end, clusterings, rows, tombstones)
-
-
-cdef bytes next_change(MemoryRun run, bytes position):
-    """The lowest place from `position` on of which a memtable says something; None if none."""
-    cdef Chunk chunk
-    cdef Py_ssize_t at
-    cdef bytes found = None
-    while True:
-        chunk = run.chunk_at(position, False)
-        at = find_place(chunk.clusterings, position, 0, len(chunk.clusterings))
-        if at < len(chunk.clusterings):
-            found = <bytes>chunk.clusterings[at]
-        for low, high, _, _ in chunk.tombstones:
-            if not ends_before(<bytes>high, position):
-                low = max(<bytes>low, position)
-                return low if found is None or compare(<bytes>low, found) < 0 else found
-        if found is not None or not len(chunk.end):
-            return found
-        position = chunk.end

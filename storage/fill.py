@@ -23,6 +23,8 @@ from storage.sstable.runs import Bounds, Load, PartitionRun
 
 NO_HEAD: Final[Head] = (NO_DELETION, 0, b"")
 KEYS_AT_ONCE: Final = 1_024
+KEYS_ABSORBED: Final = 32
+"""Partitions that are one row each which are merged at once."""
 ABSORB_ROWS: Final = 256
 """Rows of one partition that are merged at once."""
 SWEEP_STEPS: Final = 4_096
@@ -169,11 +171,14 @@ async def absorb(cache: TableCache, memtable: Memtable, pace: Pace) -> None:
     """Merge a flushed memtable into what is cached; reads must see it until this is done."""
     first = b""
     while keys := memtable.keys(first, b"", KEYS_AT_ONCE):
-        for key in keys:
-            if pace.spend(0, 1):
+        at = 0
+        while at < len(keys):
+            done = cache.absorb_rows(memtable, keys[at : at + KEYS_ABSORBED])
+            if not done:
+                await _absorb_partition(cache, keys[at], memtable, pace)
+            at += done or 1
+            if pace.spend(0, done or 1):
                 await pace.rest()
-            if cache.knows(key):
-                await _absorb_partition(cache, key, memtable, pace)
         first = keys[-1] + b"\0"
 
 

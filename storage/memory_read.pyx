@@ -64,13 +64,15 @@ cdef Page read_only_row(
     cdef MemoryRun run
     cdef bytes row = b""
     if cached is not None:
-        row = cached.partition.only_row()
+        row = cached.mere_row()
         if row is None:
             return None
     for run in runs:
         if type(run.partition) is not bytes:
             return None
         row = merge_pair(row, <bytes>run.partition)
+    if not row:
+        return make_page([])
     row = live_row(row, wall_s, as_set(wanted.columns), existing)
     if not row:
         return make_page([])

@@ -229,6 +229,30 @@ def bodiless_absorption(patch: Patch) -> None:
     _absorption_of(patch, lambda cache, key, run: cache.absorb(key, run, b"", 0))
 
 
+def unabsorbed_rows(patch: Patch) -> None:
+    """A flush leaves partitions as they were which are cached as one row or none."""
+
+    class Careless:
+        def __init__(self, cache: TableCache) -> None:
+            self._cache = cache
+
+        def absorb_rows(self, memtable: Memtable, keys: list[bytes]) -> int:
+            known = self._cache.stretches_of(keys[0])
+            is_mere = [(c.start, c.end) for c in known] == [(b"", b"")] and len(known[0].rows) < 2
+            return 1 if is_mere else self._cache.absorb_rows(memtable, keys[:1])
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._cache, name)
+
+    original = fill.absorb
+
+    async def careless(cache: TableCache, memtable: Memtable, pace: Pace) -> None:
+        seen: Any = Careless(cache)
+        await original(seen, memtable, pace)
+
+    patch.setattr(upkeep, "absorb", careless)
+
+
 def no_phase(patch: Patch) -> None:
     """A flush does not tell reads on the way that their files are not all files any more."""
 
@@ -298,6 +322,7 @@ EVERYWHERE: Final[dict[Plant, type[CacheMachine]]] = {
     no_absorption: FlushMachine,
     headless_absorption: FlushMachine,
     bodiless_absorption: FlushMachine,
+    unabsorbed_rows: FlushMachine,
     no_phase: FlightMachine,
     early_release: FlushMachine,
     forgotten_memtable: FlightMachine,

@@ -193,7 +193,7 @@ def test_a_dropped_table_is_skipped_and_a_full_cache_ends_it() -> None:
     async def test() -> None:
         disk = SimulatedDisk(Random(1))
         await (await filled(disk)).stop()
-        engine = await opened(disk, config=replace(CONFIG, row_cache_bytes=3600))
+        engine = await opened(disk, config=replace(CONFIG, row_cache_bytes=1000))
         await engine.drop_table(WIDE.table_id)
         await tick(engine, 1)
         assert 2 < cached(engine)[0] < 10
@@ -284,7 +284,7 @@ def test_what_was_read_is_hotter_than_what_was_only_inserted() -> None:
     table, other = TableCache(shard), TableCache(shard)
     head = (NO_DELETION, 0, b"")
     for number in range(8):
-        assert table.insert(b"k%d" % number, head, Chunk(b"", b"", [], []), 0)
+        assert table.insert(b"k%d" % number, head, Chunk(b"", b"c", [], []), 0)
     assert other.insert(b"gone", head, Chunk(b"", b"", [], []), 0)
     other.clear()
     for key in (b"k2", b"k5"):
@@ -293,3 +293,21 @@ def test_what_was_read_is_hotter_than_what_was_only_inserted() -> None:
     keys = [key for _, key, _, _ in shard.hottest([other, table], 4)]
     assert keys == [b"k5", b"k2", b"k7", b"k6"]
     assert RowCache(100).hottest([], 4) == []
+
+
+def test_partitions_of_one_row_are_called_hot_beside_others() -> None:
+    shard = RowCache(1 << 20)
+    wide, rows, few = TableCache(shard), TableCache(shard), TableCache(shard)
+    head = (NO_DELETION, 0, b"")
+    for number in range(200):
+        assert rows.insert(b"k%d" % number, head, Chunk(b"", b"", [], []), 0)
+        assert wide.insert(b"k%d" % number, head, Chunk(b"", b"c", [], []), 0)
+    assert few.insert(b"k", head, Chunk(b"", b"", [b""], [b"row"]), 0)
+    for key in (b"k2", b"k5"):
+        assert rows.find(key) is not None
+    found = shard.hottest([wide, rows, few], 1_000)
+    assert len(found) == len(set(found)) == 401, "each once"
+    assert {place[:2] for place in found[:2]} == {(1, b"k2"), (1, b"k5")}
+    half = shard.hottest([wide, rows], 100)
+    assert len(half) == 100
+    assert 40 < sum(place == 0 for place, *_ in half) < 60
