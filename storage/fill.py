@@ -23,7 +23,7 @@ from storage.sstable.runs import Bounds, Load, PartitionRun
 
 NO_HEAD: Final[Head] = (NO_DELETION, 0, b"")
 KEYS_AT_ONCE: Final = 1_024
-KEYS_ABSORBED: Final = 32
+KEYS_ABSORBED: Final = 16
 """Partitions that are one row each which are merged at once."""
 ABSORB_ROWS: Final = 256
 """Rows of one partition that are merged at once."""
