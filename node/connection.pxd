@@ -47,6 +47,7 @@ cdef class Connection:
     cdef bint is_reading_paused
     cdef bint is_writing_paused
     cdef bint is_flush_asked
+    cdef bint is_resting  # has had its time of this turn; the flush at its end goes on
     cdef Py_ssize_t unsent  # what the socket has not taken yet, once it has refused more
     cdef Py_ssize_t counted_in  # what `requests` was told that we hold
     cdef Py_ssize_t counted_out  # and `replies`

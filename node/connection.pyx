@@ -33,8 +33,10 @@ cdef enum:
     CONNECTION_BYTES = 4096  # what a connection costs beside its bytes
     WAITING_BYTES = 4096  # what a request costs beside its body while its reply is made
     SMALL_REPLY_BYTES = 4096  # is given even when there is no room for replies
+    LOOK_REQUESTS = 16  # are served before the clock is looked at, and between looks
 
 cdef double LONG_TURN_S = 0.005  # as in `node/stalls`
+cdef double SERVE_S = 0.002  # what one client has sent is served for so long; then others have a turn
 
 cdef object READY = Stage.READY
 cdef object NEW = Stage.NEW
@@ -134,8 +136,10 @@ cdef class Connection:
             )
 
     cdef int drain(self) except -1:
-        """Hot path: serves what is complete, as far as the limits allow."""
+        """Hot path: serves what is complete, as far as the limits and other clients allow."""
         cdef Frame frame
+        cdef long long first = self.requests
+        cdef double until = 0.0
         if self.is_serving:
             return 0
         self.is_serving = True
@@ -149,6 +153,11 @@ cdef class Connection:
                 if frame is None:
                     break
                 self.serve(frame)
+                if (self.requests - first) % LOOK_REQUESTS == 0 and self.requests > first:
+                    if until == 0.0:
+                        until = self.ports.now() + SERVE_S
+                    elif self.ports.now() >= until and self.ports.flush_later is not None:
+                        self.is_resting = True
         finally:
             self.is_serving = False
             self.reader.keep_rest()
@@ -159,7 +168,7 @@ cdef class Connection:
 
     cdef bint is_blocked(self) noexcept:
         """True while nothing more may be started for this client."""
-        if self.is_writing_paused or self.writer.size() >= self.ports.limits.output_bytes_max:
+        if self.is_resting or self.is_writing_paused or self.writer.size() >= self.ports.limits.output_bytes_max:
             return True
         if self.reader.wanted and not self.ports.requests.has(self.reader.wanted):
             return True
@@ -273,7 +282,7 @@ cdef class Connection:
 
     def flush(self) -> None:
         """The end of a turn: writes what waits, and goes on with what had to wait for that."""
-        self.is_flush_asked = False
+        self.is_flush_asked = self.is_resting = False
         if self.is_lost or self.transport is None:
             return
         if not self.is_writing_paused:
@@ -296,7 +305,9 @@ cdef class Connection:
     cdef int ask_flush(self) except -1:
         if self.writer.size() > self.ports.limits.output_bytes_closed:
             self.abort()
-        elif (self.writer.size() or self.is_closing) and not self.is_flush_asked:
+        elif (
+            (self.writer.size() or self.is_closing or self.is_resting) and not self.is_flush_asked
+        ):
             self.is_flush_asked = True
             if self.ports.flush_later is not None and not self.is_lost:
                 self.ports.flush_later(self)

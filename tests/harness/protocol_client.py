@@ -196,6 +196,7 @@ class Wire:
         requests: Room | None = None,
         replies: Room | None = None,
         ports: Ports | None = None,
+        flush_later: Callable[[Connection], None] | None = None,
         supported: Mapping[str, Sequence[str]] = SUPPORTED,
         **dispatch: Any,
     ) -> None:
@@ -210,6 +211,7 @@ class Wire:
             moment=lambda: Moment(self.now, 1, 1),
             now=lambda: self.now,
             spawn=self._spawn,
+            flush_later=flush_later,
             limits=limits,
             requests=requests,
             replies=replies,

@@ -208,6 +208,35 @@ def test_replies_may_overtake_those_that_wait() -> None:
     assert (wire.connection.in_flight, wire.connection.in_flight_bytes) == (0, 0)
 
 
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_client_that_sends_much_at_once_lets_others_have_turns_in_between(version: int) -> None:
+    flushes: list[Connection] = []
+    wire = Wire(flush_later=flushes.append)
+
+    def work(_request: Any) -> Any:
+        wire.now += 0.0003
+        return VOID
+
+    wire.executor.script = {"work": work}
+    wire.start(version)
+    transport = with_transport(wire)
+    flushes.clear()
+    asked = [query(version, "work", stream=stream) for stream in range(100)]
+    pack = encode_segment if version == 5 else bytes
+    wire.connection.feed(b"".join(pack(frame) for frame in asked))
+    turns = []
+    while flushes:
+        before = wire.now
+        flushes.pop().flush()
+        turns.append(wire.now - before)
+    assert len(turns) > 3
+    assert max(turns) < 0.010, "it looks at the clock after every 16 requests"
+    assert transport.calls == ["pause_reading", "resume_reading"]
+    replies = b"".join(transport.written)
+    answers = envelopes(unsegment(replies) if version == 5 else replies)
+    assert [answer.stream for answer in answers] == list(range(100))
+
+
 def test_too_many_requests_in_flight_wait_their_turn() -> None:
     wire = waiting_wire(limits=Limits(requests_in_flight_max=2))
     transport = with_transport(wire)
