@@ -36,7 +36,7 @@ cdef enum:
     LOOK_REQUESTS = 16  # are served before the clock is looked at, and between looks
 
 cdef double LONG_TURN_S = 0.005  # as in `node/stalls`
-cdef double SERVE_S = 0.002  # what one client has sent is served for so long; then others have a turn
+cdef double SERVE_S = 0.002  # for so long one client's requests are served in one turn
 
 cdef object READY = Stage.READY
 cdef object NEW = Stage.NEW
@@ -168,7 +168,9 @@ cdef class Connection:
 
     cdef bint is_blocked(self) noexcept:
         """True while nothing more may be started for this client."""
-        if self.is_resting or self.is_writing_paused or self.writer.size() >= self.ports.limits.output_bytes_max:
+        if self.is_resting or self.is_writing_paused:
+            return True
+        if self.writer.size() >= self.ports.limits.output_bytes_max:
             return True
         if self.reader.wanted and not self.ports.requests.has(self.reader.wanted):
             return True
