@@ -326,10 +326,8 @@ cdef class RowTable:
         self.size -= 1
         if part.count == 0:
             resize(part, 0)
-        elif part.capacity > CAPACITY_MIN and part.count < part.capacity // 8:
-            if part is self.parts + self.hand_part:
-                self.hand_slot //= 4
-            resize(part, max(CAPACITY_MIN, part.capacity // 4))
+        # Slots stay until a part is empty: what the hand leaves lies side by side, and would be
+        # a heap in fewer of them.
         return cost
 
     cdef int split(self) except -1:

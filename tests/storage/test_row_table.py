@@ -100,6 +100,17 @@ def test_the_hand_takes_what_was_not_read_since_it_came_by(count: int) -> None:
     assert len(table) == 0
 
 
+def test_what_the_hand_leaves_of_a_table_lies_in_no_heap() -> None:
+    table = RowTable()
+    for number in range(3_300):
+        assert table.add(key_of(number), b"", b"row")
+    for _ in range(3_000):
+        table.evict(False)
+    for number in range(4_000, 4_100):
+        assert table.add(key_of(number), b"", b"row"), "there is room near every place"
+    table.check()
+
+
 def test_keys_that_were_made_to_collide_are_refused_in_the_end_and_harm_nobody() -> None:
     table = RowTable()
     for number in range(100):
