@@ -37,7 +37,10 @@ class RowTableMachine(RuleBasedStateMachine):
             clustering = self.model[key][0]
             self.charged += self.table.change(key, row)
         else:
-            self.charged += self.table.add(key, clustering, row)
+            charged = self.table.add(key, clustering, row)
+            if charged == 0:
+                return  # No slot was free near enough, which is allowed.
+            self.charged += charged
         self.model[key] = (clustering, row)
 
     def teardown(self) -> None:
