@@ -133,6 +133,14 @@ _PLAIN: Final = {
 }
 
 
+_BLANKS: Final = re.compile(r"[ \t\n\r]*")
+
+TOKENS_MAX: Final = 500_000
+"""Of one statement, comments included; each takes a hundred bytes or more while it is parsed."""
+
+_TOO_MANY: Final = f"a statement has at most {TOKENS_MAX} words and signs"
+
+
 def tokenize(text: str) -> tuple[list[str], list[str], list[int]]:
     """Kinds, values and offsets of the visible tokens; the last is EOF, or ERROR followed by EOF.
 
@@ -143,10 +151,12 @@ def tokenize(text: str) -> tuple[list[str], list[str], list[int]]:
     starts: list[int] = []
     at = 0
     end = len(text)
+    room = TOKENS_MAX
     match = _TOKEN.match
+    blanks = _BLANKS.match
     keyword = KEYWORDS.get
     single = _SINGLE.get
-    while at < end:
+    while at < end and len(kinds) < room:
         sign = text[at]
         kind = single(sign)
         if kind is not None:
@@ -154,7 +164,14 @@ def tokenize(text: str) -> tuple[list[str], list[str], list[int]]:
                 kinds.append(kind)
                 values.append(sign)
                 starts.append(at)
+                at += 1
+                continue
             at += 1
+            if single(text[at : at + 1]) == "":
+                # Of one blank there is no more to say; many are taken at once.
+                found = blanks(text, at)
+                assert found is not None, "no blank is a run of blanks too"
+                at = found.end()
             continue
         found = match(text, at)
         if found is None:
@@ -165,6 +182,7 @@ def tokenize(text: str) -> tuple[list[str], list[str], list[int]]:
             kind = keyword(value.lower(), IDENT)
         elif group == "COMMENT":
             at = found.end()
+            room -= 1
             continue
         else:
             kind, value = _other(group or "", value)
@@ -174,7 +192,7 @@ def tokenize(text: str) -> tuple[list[str], list[str], list[int]]:
         at = found.end()
     if at < len(text):
         kinds.append(ERROR)
-        values.append(_error(text, at))
+        values.append(_error(text, at) if len(kinds) <= room else _TOO_MANY)
         starts.append(at)
     kinds.append(EOF)
     values.append("<EOF>")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -130,3 +132,30 @@ def test_any_text_has_tokens_in_their_order(text: str) -> None:
 @given(st.text(alphabet="'\"$-/*. e1x\n", max_size=20))
 def test_quotes_and_comments_in_any_mixture_end_somewhere(text: str) -> None:
     assert tokenize(text)[0][-1] == EOF
+
+
+@pytest.mark.parametrize("blanks", [" ", " \n", "\t \r\n"])
+def test_millions_of_blanks_are_taken_at_once(blanks: str) -> None:
+    text = f"SELECT{blanks * (8_000_000 // len(blanks))}key"
+    began = time.process_time()
+    found = tokenize(text)
+    assert time.process_time() - began < 0.5
+    assert found[1] == ["SELECT", "key", "<EOF>"]
+    assert found[2] == [0, len(text) - 3, len(text)]
+
+
+def test_blanks_between_many_words_are_no_reason_to_look_at_the_rest_again() -> None:
+    text = "a  " * 200_000
+    began = time.process_time()
+    assert len(tokenize(text)[0]) == 200_001
+    assert time.process_time() - began < 2.0
+
+
+@pytest.mark.parametrize("sign", ["(", "a ", "--\n"])
+def test_a_statement_of_too_many_tokens_is_an_error(sign: str) -> None:
+    most = tokenize(sign * (lexer.TOKENS_MAX - 1))
+    assert ERROR not in most[0]
+    found, said, _ = tokenize(sign * (lexer.TOKENS_MAX + 1))
+    assert found[-2:] == [ERROR, EOF]
+    assert said[-2] == "a statement has at most 500000 words and signs"
+    assert len(found) <= lexer.TOKENS_MAX + 2
