@@ -136,7 +136,7 @@ _PLAIN: Final = {
 _BLANKS: Final = re.compile(r"[ \t\n\r]*")
 
 TOKENS_MAX: Final = 500_000
-"""Of one statement, comments included; each takes a hundred bytes or more while it is parsed."""
+"""Of one statement, comments included; so many take one to two seconds to parse."""
 
 _TOO_MANY: Final = f"a statement has at most {TOKENS_MAX} words and signs"
 
