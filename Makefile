@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 0
 WORKERS ?= 2
-# The rows of one node in docs/proofs.md; the drivers' long runs are hours, and are called by name.
-PROVING := tests/cluster tests/driver/test_keys_of_every_type.py tests/fuzz tests/node tests/planted tests/ports tests/sim tests/storage tests/torture
+# The rows of one node in docs/proofs.md, an hour or so; simulations, models, fuzzing and keys are more hours, and are called by name.
+PROVING := tests/cluster tests/node tests/planted tests/ports tests/storage tests/torture
 SOURCES := $(shell find node cql cluster storage -name '*.pyx' -o -name '*.pxd' 2>/dev/null)
 
 .PHONY: run test package clients check build debug sim prove bench clean

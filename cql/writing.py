@@ -114,7 +114,9 @@ def mutations_after_reading(plan: WritePlan, binding: Binding, read: Read) -> St
     """The mutations of a statement whose list operations depend on what is stored."""
     result = []
     for key in keys_of(plan, binding):
-        rows = [clustering for clustering, _ in rows_of(plan, binding)] if plan.row else [STATIC]
+        rows = [clustering for clustering, _ in rows_of(plan, binding)] if plan.row else []
+        if plan.static_row is not None:
+            rows.append(STATIC)
         page = yield read(plan.table, slice_of_rows(plan, key, rows))
         builder = MutationBuilder(plan.table_id, key)
         for clustering, values in rows_of(plan, binding) if plan.row else []:
@@ -130,10 +132,10 @@ def mutations_after_reading(plan: WritePlan, binding: Binding, read: Read) -> St
 
 
 def slice_of_rows(plan: WritePlan, key: bytes, rows: list[bytes]) -> Slice:
-    """The rows of a partition as they are stored, all their columns."""
+    """The rows of a partition as they are stored, all their columns; `STATIC` is one of them."""
     if not plan.table.clustering:
         return Slice(plan.table_id, key=key)
-    if STATIC in rows:
+    if rows == [STATIC]:
         return Slice(plan.table_id, key=key, ranges=((b"\x01", b""),), distinct=True)
     ranges = tuple((row, row + b"\x00") for row in sorted(set(rows)))
     return Slice(plan.table_id, key=key, ranges=ranges, static=bool(plan.table.static))

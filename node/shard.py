@@ -82,6 +82,10 @@ def _nothing() -> None:
     """A simulated core is nobody else's, and a simulated disk keeps nothing for later."""
 
 
+def _ignore(_first: Callable[[], None]) -> None:
+    """A simulated disk makes its calls at any time."""
+
+
 class ShardClock(Protocol):
     """The three clocks; see node/clock."""
 
@@ -132,6 +136,9 @@ class World:
 
     submit: Callable[[], None] = _nothing
     """Gives the disk what it was asked for in this turn."""
+
+    submit_after: Callable[[Callable[[], None]], None] = _ignore
+    """Has the disk call this before it makes the calls of a turn."""
 
     is_log_shut: bool = False
     """Whether the commit log failed in the life before, and `stop_commit` wants reads only."""
@@ -197,6 +204,7 @@ class Shard:
         self.turn = Turn(
             world.loop.call_soon, self.engine.end_of_turn, world.has_failed, world.stalls
         )
+        world.submit_after(self.turn.end_now)
         self.snapshots = self._build_snapshots()
         self.maintenance = Maintenance(
             world.shard,

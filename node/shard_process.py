@@ -178,6 +178,7 @@ class _Process:
                 boot=boot_id(),
                 is_wanted=look_of(loop),
                 submit=disk.submit,
+                submit_after=disk.submit_after,
                 is_log_shut=seat.is_log_shut,
             )
         )

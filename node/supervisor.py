@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from node.allocator import keep_free_memory
 from node.child import die_with_parent, ending
 from node.config import Config
 from node.failure_policy import Verdict
@@ -114,6 +115,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Forks all shards and stays with them until a signal stops the node."""
+        keep_free_memory()  # Shards inherit it.
         gc.freeze()  # What is loaded stays shared: no collection writes to its pages.
         gc.enable()
         gc.set_threshold(GARBAGE_OBJECTS)

@@ -223,6 +223,11 @@ class DirectDisk:
         if self._uring is not None:
             self._uring.submit()
 
+    def submit_after(self, first: Callable[[], None]) -> None:
+        """Call `first` at the end of a turn before the calls of that turn go."""
+        if self._uring is not None:
+            self._uring.submit_after(first)
+
     def stop(self) -> None:
         """Finish the calls in flight; files opened before are of no use now."""
         self._maker.stop()

@@ -1,6 +1,6 @@
 """One memtable, or what a replay found of a table, written to a new SSTable."""
 
-from storage.compaction.rewrite import RUN_BYTES, close_block, drain_and_rest, write_partition
+from storage.compaction.rewrite import close_block, drain_and_rest, write_partition
 from storage.io_queue import IoClass
 from storage.log_run import LogRun, LogSplice
 from storage.memtable import Memtable
@@ -47,7 +47,7 @@ async def write_splice(quick: MemorySplice | LogSplice, output: SSTableOutput, p
     """Write all partitions of a splice, those that are not plain through the whole merge."""
     writer = output.writer
     merge = CompactionMerge(0, 0, None, False)
-    while (reason := quick.run(writer.sink, RUN_BYTES)) != splice.END:
+    while (reason := quick.run(writer.sink, pace.run_bytes)) != splice.END:
         if reason == splice.FULL:
             await close_block(writer, pace)
         elif reason == splice.OTHER:

@@ -7,6 +7,7 @@ as on a real disk.
 
 import asyncio
 import errno
+from collections.abc import Callable
 from posixpath import dirname, normpath
 
 from storage.disk import ENDLESS, Bytes, OpenMode, Space, Taker
@@ -30,6 +31,9 @@ class MemoryDisk:
 
     def submit(self) -> None:
         """There is nothing to submit."""
+
+    def submit_after(self, first: Callable[[], None]) -> None:
+        """Nothing is before nothing."""
 
     def stop(self) -> None:
         """Does nothing: there are no threads to end."""

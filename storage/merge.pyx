@@ -565,7 +565,9 @@ cdef class PageMerge:
 
     cdef bint stands_for_itself(self) except -1:
         """Whether a partition without rows is on the page because of its static row."""
-        if not len(self.static_row) or not self.slice.is_whole_partition():
+        if not len(self.static_row):
+            return False
+        if not self.slice.is_whole_partition() and not self.slice.names_static():
             return False
         return not self.is_resumed or self.slice.resume_rows == 0
 

@@ -23,6 +23,9 @@ SLICE_S: Final = 50e-6
 LOOK_S: Final = 10e-6
 """How often a slice looks whether somebody waits."""
 
+FAIR_S: Final = 25e-6
+"""What a slice has of its time although somebody waits, where others leave the loop no pause."""
+
 PATIENCE: Final = 3
 """Short turns for which a slice that is due lets others come to an end: requests take a few."""
 
@@ -34,6 +37,12 @@ SLICE_BYTES: Final = 48 * 1024
 
 STEP_BYTES: Final = 256
 """What a step costs beside its bytes, in bytes."""
+
+RUN_BYTES: Final = 4 * 1024
+"""What is merged in one step while nobody else does anything: more costs less."""
+
+RUN_BYTES_SHARED: Final = 1024
+"""And beside requests, each of which waits for the end of a step: 10 us and not 50."""
 
 SLICE_S_MAX: Final = 0.004
 """A slice that seems longer was not ours alone: the processor did something else."""
@@ -90,12 +99,14 @@ class Pace:
     __slots__ = (
         "_began",
         "_fair_s",
+        "_given_s",
         "_hours",
         "_left",
         "_look_s",
         "_share",
         "_slice_s",
         "_worked_s",
+        "run_bytes",
     )
 
     def __init__(
@@ -107,9 +118,13 @@ class Pace:
         self._share = share
         self._slice_s = SLICE_S
         self._fair_s = 0.0
+        self._given_s = 0.0
+        """The part of this slice that makes up for a rest which was too long."""
         self._look_s = LOOK_S
         self._began = 0.0 if hours is None else hours.now()
         self._worked_s = 0.0
+        self.run_bytes = RUN_BYTES
+        """How much to merge between two looks."""
 
     def spend(self, amount: int, steps: int = 0) -> bool:
         """Count work; true if the slice is used up and the worker must `rest`."""
@@ -156,24 +171,28 @@ class Pace:
             return
         rested_at = hours.now()
         self._count(hours, rested_at)
-        ours_before = hours.worked_s
-        share = await self._let_others(hours, self._share, rested_at)
+        # What was given back takes no rest again, or each slice would be longer than the last.
+        owed_s = max(self._worked_s - self._given_s, 0.0)
         self._worked_s = 0.0
+        ours_before = hours.worked_s
+        share = await self._let_others(hours, self._share, rested_at, owed_s)
         others_s = hours.now() - rested_at - (hours.worked_s - ours_before)
         fair_s = others_s * share / (1 - share) if share < 1 else SLICE_LONG_S
-        self._fair_s = min(fair_s, SLICE_LONG_S)
-        self._slice_s = max(self._fair_s, SLICE_S)
+        self._given_s = min(max(fair_s - owed_s, 0.0), SLICE_LONG_S - SLICE_S)
+        self._slice_s = SLICE_S + self._given_s
+        self._fair_s = min(fair_s, FAIR_S + self._given_s)
         self._left = int(SLICE_BYTES * self._slice_s / SLICE_S)
         self._begin(hours)
 
     async def _let_others(
-        self, hours: Hours, share_now: Callable[[], float], rested_at: float
+        self, hours: Hours, share_now: Callable[[], float], rested_at: float, owed_s: float
     ) -> float:
         """Rests until nobody else does anything, or our share is due; gives the share."""
         turn, done = rested_at, hours.others_did()
         share = due = 0.0
-        patience, is_idle = PATIENCE, False
+        patience, is_idle, turns = PATIENCE, False, 0
         while not is_idle and patience:
+            turns += 1
             ours = hours.worked_s
             await asyncio.sleep(0)
             hours.steps += 1
@@ -184,9 +203,10 @@ class Pace:
                 # Only now: who waits does not wait for this, too.
                 share = share_now()
                 assert 0 < share <= 1, "a share is a part of the whole, and never nothing"
-                due = rested_at + self._worked_s * (1 - share) / share
+                due = rested_at + owed_s * (1 - share) / share
             if turn >= due:
                 patience = patience - 1 if turn < due + SLICE_S else 0
+        self.run_bytes = RUN_BYTES if is_idle and turns == 1 else RUN_BYTES_SHARED
         return share
 
     def _begin(self, hours: Hours) -> None:

@@ -28,6 +28,7 @@ cdef class Slice:
     cdef readonly bint bypass_cache
 
     cdef bint is_whole_partition(self) except -1
+    cdef bint names_static(self) except -1
     cdef Slice of_key(self, bytes key, tuple ranges, Py_ssize_t row_limit)
 
 

@@ -2,6 +2,9 @@
 
 A position (key, clustering) is where a page ended: the next slice resumes after it. Clustering b""
 stands for the whole partition, so the next slice starts with the key after it.
+
+A static row without rows is on a page if the ranges exclude no row, or if the first of them is its
+own place, (b"", b"\\x00"), which is before all rows of a table that has static columns.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
@@ -58,6 +61,12 @@ cdef class Slice:
     cdef bint is_whole_partition(self) except -1:
         """Whether the ranges exclude no row."""
         return len(self.ranges) == 1 and self.ranges[0][0] <= b"\x01" and not self.ranges[0][1]
+
+    cdef bint names_static(self) except -1:
+        """Whether the static row is wanted for itself: its place is one of the ranges."""
+        if not len(self.ranges) or len(self.ranges[0][0]):
+            return False
+        return 0 < len(self.ranges[0][1]) and self.ranges[0][1] <= b"\x01"
 
     cdef Slice of_key(self, bytes key, tuple ranges, Py_ssize_t row_limit):
         """The same question about one partition: what a plan asks again and again."""

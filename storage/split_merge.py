@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from storage.compaction.rewrite import RUN_BYTES, write_partition
+from storage.compaction.rewrite import write_partition
 from storage.disk import Disk
 from storage.merge import Chunk, CompactionMerge, Head
 from storage.pace import Pace
@@ -63,7 +63,7 @@ async def merge_chains(chains: Sequence[Chain], router: Router) -> None:
     while going := [chain for chain in chains if await chain.skip_others(router.is_mine)]:
         quick = Splice([chain.lane for chain in going], 0, 0, None, _keep)
         output = await router.output_for(min(chain.key for chain in going if chain.key is not None))
-        while (reason := quick.run(output.writer.sink, router.limit, RUN_BYTES)) in GOES_ON:
+        while (reason := quick.run(output.writer.sink, router.limit, pace.run_bytes)) in GOES_ON:
             assert quick.key is not None, "there is another partition"
             if reason == splice.LIMIT:
                 if not router.is_mine(quick.key):

@@ -39,6 +39,7 @@ cdef class IoUring:
     cdef object loop         # the event loop that is woken; taken at the first call
     cdef object watch        # (what, callback) -> the callback, watched; or None
     cdef object submit_now   # what the loop calls at the end of a turn
+    cdef object first        # called before the kernel is given calls, or None
     cdef bint is_submitting  # the loop will call us at the end of this turn
     cdef int moving          # reads and writes in flight
 

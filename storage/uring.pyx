@@ -320,6 +320,11 @@ cdef class IoUring:
         if self.ring.fd >= 0 and self.ring.queued:
             self.enter(0)
 
+    def submit_after(self, first not None):
+        """Call `first` before the kernel is given a turn's calls: a worker of the kernel that makes
+        one of them may take our core, and what is ready should not wait for it."""
+        self.first = first
+
     def stop(self):
         """Finish what is in flight, resolve the futures, close the ring, and let the loop go."""
         cdef int left
@@ -400,6 +405,8 @@ cdef class IoUring:
         cdef int left = ANSWERS_MAX
         if self.ring.fd < 0:
             return  # Stopped since this was planned, and everything was finished then.
+        if self.ring.queued and self.first is not None:
+            self.first()
         self.is_submitting = False
         if pythia_ring_has_work(&self.ring):
             self.enter(0)

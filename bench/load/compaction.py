@@ -10,6 +10,7 @@ compaction runs, then while a flush runs. The files to merge are restored from a
 time. What counts is between the birth and the last change of the files which the work writes.
 
 On a machine with other work, run it under `chrt -r 1`: otherwise the tails are those of others.
+The client collects no garbage: its pauses of 20 ms, with so many samples, are not the node's.
 
 `--sustained` writes as fast as it can, and shows how many SSTables there are meanwhile, for
 size-tiered and for unified compaction.
@@ -18,6 +19,7 @@ size-tiered and for unified compaction.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import random
 import select
@@ -28,6 +30,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from bench.load.point import cpu_seconds
@@ -171,7 +174,7 @@ class Watch:
         self._began = time.monotonic()
         self._grew_at = self._began
         self._written = 0
-        self.start_s = 0.0
+        self._new: set[Path] = set()
         self.end_s = 0.0
         self.is_done = False
 
@@ -179,6 +182,11 @@ class Watch:
     def written(self) -> int:
         """Bytes of the new files."""
         return self._written
+
+    @cached_property
+    def start_s(self) -> float:
+        """When the first file was made; 0 if there is none. Asked later: it takes milliseconds."""
+        return min((_birth(path) for path in self._new if path.exists()), default=0.0)
 
     @property
     def seconds(self) -> float:
@@ -191,8 +199,7 @@ class Watch:
         new = files - self._before
         written = sum(_size(path) for path in new)
         now = time.monotonic()
-        if new and not self.start_s:
-            self.start_s = min(_birth(path) for path in new)
+        self._new |= new
         if written != self._written:
             self._written, self._grew_at = written, now
             self.end_s = max(map(_changed, new), default=self.end_s)
@@ -422,6 +429,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1_000.0)
     parser.add_argument("--sustained", type=float)
     options = parser.parse_args()
+    gc.disable()
     with tempfile.TemporaryDirectory() as folder:
         node = NodeProcess(Path(folder) / "data", options=("--memory", MEMORY)).start()
         try:

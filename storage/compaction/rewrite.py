@@ -21,9 +21,6 @@ from storage.sstable.splice import Splice
 from storage.sstable.writer import SSTableWriter
 from storage.values import value_class
 
-RUN_BYTES: Final = 4 * 1024
-"""What is done between two looks at the pace."""
-
 PARTITION_STEPS: Final = 8
 """What a partition costs that goes through the whole merge, beside its rows."""
 
@@ -72,9 +69,9 @@ async def rewrite_scans(
         output = await outputs.output_for(key)
         following = forced[at] if (at := bisect_left(forced, key)) < len(forced) else NO_KEY
         sink, limit = output.writer.sink, min(outputs.limit, following)
-        reason = quick.run(sink, limit, RUN_BYTES)
+        reason = quick.run(sink, limit, pace.run_bytes)
         while reason == splice.PAUSED and not pace.spend(quick.spent):
-            reason = quick.run(sink, limit, RUN_BYTES)
+            reason = quick.run(sink, limit, pace.run_bytes)
         if reason == splice.FULL:
             await close_block(output.writer, pace)
         elif reason == splice.EMPTY:

@@ -205,6 +205,30 @@ def test_counters_count_and_mix_with_nothing(session: Any) -> None:
             session.execute(text)
 
 
+def test_a_static_counter_counts_with_rows_and_without(session: Any) -> None:
+    session.execute(
+        "CREATE TABLE n (k int, c int, a counter, s counter STATIC, PRIMARY KEY (k, c))"
+    )
+    for _ in range(3):
+        session.execute("UPDATE n SET s += 2 WHERE k = 1")
+    assert rows(session, "SELECT c, a, s FROM n") == [(None, None, 6)]
+    for _ in range(2):
+        session.execute("UPDATE n SET a += 1, s += 1 WHERE k = 1 AND c = 5")
+    session.execute("UPDATE n SET s -= 1 WHERE k = 1")
+    assert rows(session, "SELECT c, a, s FROM n") == [(5, 2, 7)]
+
+
+def test_lists_of_a_static_row_and_of_a_missing_one_are_read_before_they_change(
+    session: Any,
+) -> None:
+    session.execute(
+        "CREATE TABLE n (k int, c int, l list<int>, s list<int> STATIC, PRIMARY KEY (k, c))"
+    )
+    session.execute("UPDATE n SET s = [1, 2, 1] WHERE k = 1")
+    session.execute("UPDATE n SET s = s - [1], l = l - [7] WHERE k = 1 AND c = 5")
+    assert rows(session, "SELECT c, l, s FROM n") == [(None, None, [2])]
+
+
 def test_in_reaches_several_rows_and_a_static_needs_no_clustering(table: Any) -> None:
     table.execute("UPDATE t SET v = 1 WHERE k IN (1, 2) AND c IN (1, 2)")
     table.execute("UPDATE t SET s = 7 WHERE k = 1")

@@ -23,14 +23,19 @@ SPREAD = st.lists(st.tuples(st.integers(0, 2), changes()), max_size=25)
 NOW = st.integers(0, 25)
 
 
+STATIC_PLACE = (b"", b"\0")
+
+
 @st.composite
 def range_sets(draw: st.DrawFn) -> tuple[tuple[bytes, bytes], ...]:
-    """Ascending, disjoint ranges above the static row."""
+    """Ascending, disjoint ranges above the static row; its own place may be the first of them."""
     bounds = draw(st.lists(st.sampled_from([b"\x01", *BOUNDS]), unique=True, max_size=6))
     bounds.sort()
     pairs = list(zip(bounds[::2], bounds[1::2], strict=False))
     if len(bounds) % 2:
         pairs.append((bounds[-1], b""))
+    if draw(st.booleans()):
+        pairs.insert(0, STATIC_PLACE)
     return tuple(pairs) or ((b"\x01", b""),)
 
 
@@ -92,7 +97,7 @@ def shown(pages: Sequence[Page]) -> list[ModelPartition]:
 
 def expected(model: TableModel, wanted: Slice, now: int) -> list[ModelPartition]:
     """What the model answers to a slice without limits."""
-    whole = wanted.ranges in (((b"", b""),), ((b"\x01", b""),))
+    whole = wanted.ranges in (((b"", b""),), ((b"\x01", b""),)) or wanted.ranges[0] == STATIC_PLACE
     found = []
     for key in KEYS:
         partition = model.partition(key, now, wanted.ranges, wanted.reverse)

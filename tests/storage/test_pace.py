@@ -182,6 +182,35 @@ def test_beside_long_turns_of_others_slices_are_longer_and_the_share_is_kept(sha
     assert longest <= pace_module.SLICE_LONG_S + 20e-6
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0.05, 0.5), st.floats(60e-6, 300e-6), st.floats(5e-6, 60e-6))
+def test_beside_requests_without_a_pause_slices_do_not_grow(
+    share: float, turn_s: float, step_s: float
+) -> None:
+    async def test() -> tuple[float, float]:
+        world, is_over, worked, slices = World(), False, 0.0, []
+        pace = Pace(Hours(world.now, lambda: True), lambda: share)
+        served = asyncio.ensure_future(world.serve(turn_s, lambda: is_over))
+        for _ in range(300):
+            began = world.time
+            world.time += step_s
+            while not pace.spend(100):
+                world.time += step_s
+            slices.append(world.time - began)
+            worked += slices[-1]
+            await pace.rest()
+        is_over = True
+        await served
+        return max(slices), worked / (worked + world.served_s)
+
+    longest, part = asyncio.run(test())
+    # A rest that is over goes on for up to three turns of others, of which we get our part.
+    too_long_s = turn_s + pace_module.SLICE_S + pace_module.PATIENCE * pace_module.SLICE_S
+    most = pace_module.SLICE_S + too_long_s * share / (1 - share) + step_s + pace_module.LOOK_S
+    assert longest <= most
+    assert share * 0.7 <= part <= share + 0.01
+
+
 def test_a_share_that_rises_is_seen_at_the_next_rest() -> None:
     shares = iter([0.1, 0.5])
 

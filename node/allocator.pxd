@@ -1,0 +1,1 @@
+"""What the C library's allocator keeps of memory that was freed."""
