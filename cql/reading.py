@@ -97,6 +97,11 @@ class Run:
             assembler.row_count >= self.page_size or assembler.byte_count >= self.page_bytes
         )
 
+    def room_for(self, page: Page, turn_rows: int) -> Awaitable[None] | None:
+        """Wait for this before a page that takes several turns: others hold theirs meanwhile."""
+        rows = sum(len(part) if isinstance(part, Pack) else len(part.rows) for part in page.parts)
+        return self.gathered.enter(self.page_bytes) if rows >= turn_rows else None
+
     def resume_at(self, position: Position) -> None:
         """Go on where an earlier page ended."""
         self.remaining = position.remaining
@@ -308,6 +313,8 @@ class SelectRunner:
                 page = yield run.read(run.plan.table, run.slice(limit, run.partition_limit))
             else:
                 page, first = (yield first), None
+            if (waits := run.room_for(page, PLAIN_TURN_ROWS)) is not None:
+                yield waits
             for partition in page.parts:
                 if assembler.row_count and run.is_page_full:
                     # The rows are longer for the client than they are in storage.
@@ -375,6 +382,8 @@ class SelectRunner:
         limit = run.partition_limit if self._engine_limits(run) else 0
         resumed = run.resume_key
         page = yield run.read(run.plan.table, run.slice(row_limit, limit))
+        if (waits := run.room_for(page, TURN_ROWS)) is not None:
+            yield waits
         rows: list[FetchedRow] = []
         turn_ends = TURN_ROWS
         for part in page.parts:

@@ -21,13 +21,13 @@ from storage.slice import Page, Slice
 from storage.sstable.reader import NO_KEY, READ_AHEAD_BYTES, SSTable
 from storage.sstable.runs import NO_BOUNDS, Bounds, Load, PartitionRun, Scan
 
-STEPS_MAX: Final = 500
+STEPS_MAX: Final = 200
 """Rows and tombstones merged before other work gets its turn."""
 
 STEPS_PER_CHUNK: Final = 50
 """What a chunk costs beside its rows, in rows."""
 
-PAUSES_MAX: Final = 800
+PAUSES_MAX: Final = 2_000
 """A page ends after so many turns even if its limits were not reached: tombstones fill no page."""
 
 PAGE_S: Final = 1.0

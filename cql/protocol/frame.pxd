@@ -78,6 +78,8 @@ cdef class FrameReader:
 cdef class FrameWriter:
     cdef bytearray out  # finished bytes; None when there are none
     cdef bytearray envelopes  # v5: envelopes not yet put into a segment
+    cdef bytearray sending  # what `take` gave a part of, or None
+    cdef Py_ssize_t sent  # and how much of it
     cdef bint is_segmented
     cdef bint packs
 
@@ -86,5 +88,5 @@ cdef class FrameWriter:
     ) except -1
     cdef int cut_segment(self) except -1
     cdef Py_ssize_t size(self) noexcept
-    # The bytes to send, None if there are none.
-    cpdef bytearray take(self)
+    cpdef object take(self, Py_ssize_t most=*)
+    cdef bytearray finished(self)

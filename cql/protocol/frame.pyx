@@ -606,10 +606,31 @@ cdef class FrameWriter:
             total += PyByteArray_GET_SIZE(self.out)
         if self.envelopes is not None:
             total += PyByteArray_GET_SIZE(self.envelopes)
+        if self.sending is not None:
+            total += PyByteArray_GET_SIZE(self.sending) - self.sent
         return total
 
-    cpdef bytearray take(self):
-        """The bytes to send, which are the caller's from now on; None if there are none."""
+    cpdef object take(self, Py_ssize_t most=0):
+        """The bytes to send, at most so many (0 is all); None if there are none."""
+        cdef Py_ssize_t first = self.sent, left
+        if self.sending is None:
+            self.sending = self.finished()
+            if self.sending is None:
+                return None
+        left = PyByteArray_GET_SIZE(self.sending) - first
+        if first == 0 and (most == 0 or left <= most):
+            whole, self.sending = self.sending, None
+            return whole
+        left = min(left, most or left)
+        piece = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(self.sending) + first, left)
+        self.sent = first + left
+        if self.sent == PyByteArray_GET_SIZE(self.sending):
+            self.sending = None
+            self.sent = 0
+        return piece
+
+    cdef bytearray finished(self):
+        """What was written since it was asked for last, None if there is nothing."""
         cdef bytearray out
         if self.envelopes is not None:
             self.cut_segment()

@@ -6,7 +6,7 @@ merge, which knows tombstones, static rows, and partitions larger than a block.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from storage.compaction.outputs import Outputs
@@ -18,8 +18,11 @@ from storage.sstable.output import SSTableOutput
 from storage.sstable.reader import NO_KEY
 from storage.sstable.runs import Scan
 from storage.sstable.splice import Splice
-from storage.sstable.writer import SSTableWriter
+from storage.sstable.writer import SSTableWriter, Tombstone
 from storage.values import value_class
+
+PIECE_BYTES: Final = 16 * 1024
+"""Of rows of one partition that are written in one step: about a block, which is compressed."""
 
 PARTITION_STEPS: Final = 8
 """What a partition costs that goes through the whole merge, beside its rows."""
@@ -123,15 +126,29 @@ async def write_partition(
     spent = len(key) + len(static_row)
     while (run := merge.advance()) != DONE:
         if run == PAUSED:
-            chunk = merge.take()
-            writer.add(chunk.tombstones, chunk.clusterings, chunk.rows)
-            spent += sum(map(len, chunk.rows))
-            if pace.spend(spent, len(chunk.rows) + len(chunk.tombstones)):
-                await drain_and_rest(output, pace)
-            spent = 0
+            for tombstones, clusterings, rows in pieces(merge.take()):
+                writer.add(tombstones, clusterings, rows)
+                spent += sum(map(len, rows))
+                if pace.spend(spent, len(rows) + len(tombstones)):
+                    await drain_and_rest(output, pace)
+                spent = 0
         else:
             found = runs[run].chunk_at(merge.position(run), False)
             merge.feed(run, found if isinstance(found, Chunk) else await found)
     writer.end()
     if pace.spend(spent, PARTITION_STEPS):
         await drain_and_rest(output, pace)
+
+
+def pieces(chunk: Chunk) -> Iterator[tuple[list[Tombstone], list[bytes], list[bytes]]]:
+    """A chunk in parts of some `PIECE_BYTES` of rows, in order; one with tombstones in one part."""
+    clusterings, rows = chunk.clusterings, chunk.rows
+    first = size = 0
+    if not chunk.tombstones:
+        for at, row in enumerate(rows):
+            size += len(row)
+            if size >= PIECE_BYTES:
+                yield [], clusterings[first : at + 1], rows[first : at + 1]
+                first, size = at + 1, 0
+    if first < len(rows) or chunk.tombstones:
+        yield chunk.tombstones, clusterings[first:], rows[first:]

@@ -282,6 +282,38 @@ def test_output_stops_the_reading_of_requests_until_it_is_written() -> None:
     assert transport.calls == ["pause_reading", "resume_reading"]
 
 
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_large_reply_leaves_in_pieces_one_in_each_turn(version: int) -> None:
+    wire = Wire(ScriptedExecutor({"big": Rows((), 1, bytes(300_000))})).start(version)
+    transport = with_transport(wire)
+    asked = query(version, "big") + query(version, "small", stream=2)
+    wire.connection.feed(encode_segment(asked) if version == 5 else asked)
+    pieces = []
+    while len(transport.written) > len(pieces) or not pieces:
+        pieces = list(transport.written)
+        wire.connection.flush()
+    assert max(map(len, pieces)) <= 64 * 1024
+    assert len(pieces) >= 5
+    data = b"".join(pieces)
+    answers = envelopes(unsegment(data, packed=False) if version == 5 else data)
+    assert [answer.stream for answer in answers] == [0, 2]
+
+
+def test_a_client_that_pauses_within_a_large_reply_gets_the_rest_later() -> None:
+    wire = Wire(ScriptedExecutor({"big": Rows((), 1, bytes(200_000))})).start()
+    transport = with_transport(wire)
+    wire.connection.feed(query(4, "big"))
+    wire.connection.flush()
+    wire.connection.pause_writing()
+    wire.connection.flush()
+    assert sum(map(len, transport.written)) == 64 * 1024
+    wire.connection.resume_writing()
+    for _ in range(4):
+        wire.connection.flush()
+    (answer,) = envelopes(b"".join(transport.written))
+    assert len(answer.body) > 200_000
+
+
 def test_a_client_that_does_not_read_is_paused_and_then_cut_off() -> None:
     wire = Wire(limits=Limits(stalled_s=60)).start()
     transport = with_transport(wire)

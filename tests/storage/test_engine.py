@@ -110,7 +110,8 @@ def test_a_partition_of_mere_range_tombstones_is_read_in_many_pages(
         rows = [c for page in pages for part in page.partitions for c in part.clusterings]
         live = [b"\x0f", b"\x10%07d\x06" % 9, b"\x11"]
         assert rows == live[:: -1 if reverse else 1]
-        assert count / (3 * 1_500) <= len(pages) <= 2 * count / (3 * 500)
+        steps = 3 * storage.read.STEPS_MAX
+        assert count / (3 * steps) <= len(pages) <= 2 * count / steps
         await engine.stop()
 
     run(test())

@@ -119,6 +119,35 @@ def test_large_replies_are_cut_over_segments(sizes: list[int], packs: bool) -> N
     assert [len(answer.body) for answer in answers] == sizes
 
 
+@given(
+    st.lists(st.one_of(st.binary(max_size=60), st.integers(1, 40)), max_size=30),
+    st.sampled_from([4, 5]),
+)
+def test_pieces_are_bounded_and_together_what_was_written(
+    steps: list[bytes | int], version: int
+) -> None:
+    """Bytes are one more reply, a number takes a piece of so many bytes."""
+    writer = FrameWriter()
+    writer.agree(version, packs=False)
+    sent, bodies = [], []
+    for step in steps:
+        before = writer.waiting_bytes
+        if isinstance(step, bytes):
+            writer.add(version, 1, Reply(8, step))
+            bodies.append(step)
+        elif (piece := writer.take(step)) is None:
+            assert before == 0
+        else:
+            assert 0 < len(piece) <= step
+            sent.append(bytes(piece))
+    while (piece := writer.take(7)) is not None:
+        sent.append(bytes(piece))
+    assert writer.waiting_bytes == 0
+    data = b"".join(sent)
+    answers = envelopes(unsegment(data, packed=False) if version == 5 else data)
+    assert [answer.body for answer in answers] == bodies
+
+
 def test_small_bodies_are_not_compressed_and_large_ones_are() -> None:
     writer = FrameWriter()
     writer.agree(4, packs=True)

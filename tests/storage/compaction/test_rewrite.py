@@ -1,61 +1,35 @@
-"""Tests of storage/compaction/rewrite: what others may do while a block is written."""
+"""What is written of a partition between two looks at the pace."""
 
 from __future__ import annotations
 
-import asyncio
-import struct
+from hypothesis import given
+from hypothesis import strategies as st
 
-from storage.compaction.rewrite import close_block
-from storage.layout import Layout
-from storage.pace import Hours, Pace
-from storage.sstable.writer import SSTableWriter
+from storage.compaction.rewrite import PIECE_BYTES, pieces
+from storage.merge import Chunk
 
-ROW = struct.pack(">Bq", 1, 5)
-"""A row with nothing but a marker."""
+SIZES = st.lists(st.sampled_from([1, 100, 8_000, PIECE_BYTES, 40_000]), max_size=40)
 
 
-def _writer() -> SSTableWriter:
-    """A block of three partitions is open."""
-    layout = Layout(bytes(16), "ks.t", frozenset({1}), False, False)
-    writer = SSTableWriter(layout, bytes(16), 7, 3)
-    for number in range(3):
-        writer.begin(b"%08d" % number, None, b"")
-        writer.add([], [b""], [ROW])
-        writer.end()
-    return writer
+def chunk_of(sizes: list[int], tombstones: list[tuple[bytes, bytes, int, int]]) -> Chunk:
+    clusterings = [b"\x01" + at.to_bytes(2, "big") for at in range(len(sizes))]
+    return Chunk(b"", b"", clusterings, [bytes(size) for size in sizes], tombstones)
 
 
-def _closed(is_anybody_there: bool) -> tuple[bytes, list[int]]:
-    """What is written, and how much of it there was at each rest."""
-    writer, rests = _writer(), []
-
-    class Watched(Pace):
-        async def rest(self) -> None:
-            rests.append(writer.pending_bytes)
-            await super().rest()
-
-    pace = Watched(Hours(lambda: 0.0, lambda: is_anybody_there), lambda: 0.5)
-    asyncio.run(close_block(writer, pace))
-    assert writer.pending_bytes > 0
-    writer.finish()
-    return bytes(writer.take()[1]), rests
+@given(SIZES)
+def test_pieces_are_the_chunk_and_end_with_the_row_that_fills_them(sizes: list[int]) -> None:
+    chunk = chunk_of(sizes, [])
+    found = list(pieces(chunk))
+    assert [place for _, places, _ in found for place in places] == chunk.clusterings
+    assert [row for _, _, rows in found for row in rows] == chunk.rows
+    for _, places, rows in found:
+        assert len(places) == len(rows) > 0
+        assert sum(map(len, rows[:-1])) < PIECE_BYTES
 
 
-def test_who_waits_has_a_turn_before_a_block_is_compressed_and_before_it_is_put() -> None:
-    undisturbed, no_rests = _closed(is_anybody_there=False)
-    disturbed, rests = _closed(is_anybody_there=True)
-    assert (no_rests, rests) == ([], [0, 0])
-    assert disturbed == undisturbed
-
-
-def test_pages_are_taken_whole_and_the_rest_stays() -> None:
-    whole, parts = _writer(), _writer()
-    whole.finish()
-    expected = bytes(whole.take()[1])
-    parts.put_block(parts.take_block())
-    offset, pages = parts.take()
-    assert (offset, bytes(pages)) == (0, b""), "a small block is no page yet"
-    assert parts.pending_bytes > 0
-    parts.finish()
-    assert parts.take() == (0, bytearray(expected))
-    assert parts.pending_bytes == 0 and parts.file_bytes == len(expected)
+def test_a_chunk_with_tombstones_stays_whole() -> None:
+    tombstones = [(b"\x01\x00\x00", b"\x01\x00\x02", 1, 1)]
+    chunk = chunk_of([PIECE_BYTES] * 4, tombstones)
+    assert list(pieces(chunk)) == [(tombstones, chunk.clusterings, chunk.rows)]
+    alone = chunk_of([], tombstones)
+    assert list(pieces(alone)) == [(tombstones, [], [])]
