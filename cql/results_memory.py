@@ -61,8 +61,11 @@ class Results:
 
 
 class Gathered:
-    """What one result holds: `enter` is asked for room for a page, once and before anything is held,
-    `grow` told how much it is by now, and `release` that it is done."""
+    """What one result holds.
+
+    `enter` is asked for room for a page, once and before anything is held; `grow` is told how much
+    it is by now, and `release` that it is done.
+    """
 
     __slots__ = ("_held", "_pages", "_rested_at", "_results")
 
@@ -73,7 +76,7 @@ class Gathered:
         self._pages = 0
 
     def enter(self, page_bytes: int) -> Awaitable[None] | None:
-        """Have room for a page, unless this result holds something; to be waited for if not None."""
+        """Have room for a page, unless something is held; None, or what to wait for."""
         if self._held:
             return None
         self._held = page_bytes

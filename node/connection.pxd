@@ -27,6 +27,11 @@ cdef class Ports:
     cdef object stalls  # times our turns; or None
     cdef bytearray buffer  # where the loop puts received bytes, of all connections in turn
     cdef object small_buffer  # the beginning of it, for when memory is short
+    cdef double served_until  # when requests have had their time; 0 before the clock was looked at
+    cdef Py_ssize_t served  # requests since the last look
+    cdef bint is_over  # that time is over
+
+    cdef int note_served(self, Py_ssize_t reply_bytes) except -1
 
 cdef class Connection:
     cdef readonly object session
@@ -47,7 +52,7 @@ cdef class Connection:
     cdef bint is_reading_paused
     cdef bint is_writing_paused
     cdef bint is_flush_asked
-    cdef bint is_resting  # has had its time of this turn; the flush at its end goes on
+    cdef bint is_resting  # there is no time left in this turn; the flush at its end goes on
     cdef Py_ssize_t unsent  # what the socket has not taken yet, once it has refused more
     cdef Py_ssize_t counted_in  # what `requests` was told that we hold
     cdef Py_ssize_t counted_out  # and `replies`

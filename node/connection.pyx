@@ -35,9 +35,10 @@ cdef enum:
     PIECE_BYTES = 64 * 1024  # what the kernel is given in one turn of the loop: 70 us
     SMALL_REPLY_BYTES = 4096  # is given even when there is no room for replies
     LOOK_REQUESTS = 16  # are served before the clock is looked at, and between looks
+    LONG_REPLY_BYTES = 32 * 1024  # one such reply takes as long
 
 cdef double LONG_TURN_S = 0.005  # as in `node/stalls`
-cdef double SERVE_S = 0.002  # for so long one client's requests are served in one turn
+cdef double SERVE_S = 0.002  # for so long requests are served before others have their turn
 
 cdef object READY = Stage.READY
 cdef object NEW = Stage.NEW
@@ -85,6 +86,26 @@ cdef class Ports:
         self.stalls = stalls
         self.buffer = bytearray(RECEIVE_BYTES)
         self.small_buffer = memoryview(self.buffer)[:SMALL_RECEIVE_BYTES]
+
+    def renew(self) -> None:
+        """Requests have their time anew: a part of a turn begins."""
+        self.served_until = 0.0
+        self.served = 0
+        self.is_over = False
+
+    cdef int note_served(self, Py_ssize_t reply_bytes) except -1:
+        """Counts a request, and now and then looks whether the time for requests is over."""
+        cdef double now
+        self.served += 1 + reply_bytes // LONG_REPLY_BYTES * LOOK_REQUESTS
+        if self.served < LOOK_REQUESTS or self.flush_later is None:
+            return 0
+        self.served = 0
+        now = self.now()
+        if self.served_until == 0.0:
+            self.served_until = now + SERVE_S
+        elif now >= self.served_until:
+            self.is_over = True
+        return 0
 
 
 cdef class Connection:
@@ -139,13 +160,14 @@ cdef class Connection:
     cdef int drain(self) except -1:
         """Hot path: serves what is complete, as far as the limits and other clients allow."""
         cdef Frame frame
-        cdef long long first = self.requests
-        cdef double until = 0.0
         if self.is_serving:
             return 0
         self.is_serving = True
         try:
             while not self.is_closing and not self.is_blocked():
+                if self.ports.is_over:
+                    self.is_resting = True
+                    break
                 try:
                     frame = self.reader.next_frame()
                 except BadFrame as bad:
@@ -154,11 +176,6 @@ cdef class Connection:
                 if frame is None:
                     break
                 self.serve(frame)
-                if (self.requests - first) % LOOK_REQUESTS == 0 and self.requests > first:
-                    if until == 0.0:
-                        until = self.ports.now() + SERVE_S
-                    elif self.ports.now() >= until and self.ports.flush_later is not None:
-                        self.is_resting = True
         finally:
             self.is_serving = False
             self.reader.keep_rest()
@@ -211,8 +228,10 @@ cdef class Connection:
         self.opcode = frame.opcode
         reply = self.ports.handle(frame, self.session, self.ports.moment())
         if type(reply) is Reply:
+            self.ports.note_served(PyBytes_GET_SIZE((<Reply>reply).body))
             self.answer(frame.version, frame.stream, <Reply>reply)
             return 0
+        self.ports.note_served(0)
         self.in_flight += 1
         self.in_flight_bytes += PyBytes_GET_SIZE(frame.body)
         self.count()
@@ -283,11 +302,14 @@ cdef class Connection:
         self.count()
         return out
 
-    def flush(self) -> None:
-        """The end of a turn: writes what waits, and goes on with what had to wait for that."""
+    def flush(self) -> bool:
+        """The end of a turn: writes what waits, and goes on with what had to wait for that.
+
+        True if there was no time for that: it is to be called first at the end of the next turn.
+        """
         self.is_flush_asked = self.is_resting = False
         if self.is_lost or self.transport is None:
-            return
+            return False
         if not self.is_writing_paused:
             out = self.writer.take(PIECE_BYTES)
             if out is not None:
@@ -298,7 +320,11 @@ cdef class Connection:
         if self.is_closing:
             self.finish()
         elif self.is_reading_paused and not self.is_blocked():
+            if self.ports.is_over:
+                self.is_resting = self.is_flush_asked = True
+                return True
             self.drain()
+        return False
 
     def finish(self) -> None:
         """Closes the socket behind the last reply; a client that does not read it is cut off."""

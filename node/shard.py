@@ -454,6 +454,7 @@ class Shard:
             replies=Room(division.replies),
             stalls=world.stalls,
         )
+        self.turn.renew = ports.renew
         return Clients(
             ports, min(config.native_transport_max_connections, division.connections_max)
         )

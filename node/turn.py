@@ -11,11 +11,15 @@ if TYPE_CHECKING:
 __all__ = ["Flushable", "Turn"]
 
 
+def _nothing() -> None:
+    """There are no clients."""
+
+
 class Flushable(Protocol):
     """Something that gathers bytes during a turn."""
 
-    def flush(self) -> None:
-        """Writes them."""
+    def flush(self) -> object:
+        """Writes them; gives something true if it is to be called first after the next turn."""
         ...
 
 
@@ -39,6 +43,9 @@ class Turn:
             self._watched_end = stalls.timed("the end of a turn: log and replies", self.end)
         self._log = log
         self._stop = stop
+        self.renew: Callable[[], None] = _nothing
+        """Called before requests are served at the end of a turn, and after."""
+
         self._waiting: list[Flushable] = []
 
     def flush_later(self, flushable: Flushable) -> None:
@@ -60,5 +67,10 @@ class Turn:
             self._stop(error)
             return
         waiting, self._waiting = self._waiting, []
-        for flushable in waiting:
-            flushable.flush()
+        self.renew()
+        passed = [flushable for flushable in waiting if flushable.flush()]
+        self.renew()
+        if passed:
+            if not self._waiting:
+                self._call_soon(self.end_now)
+            self._waiting[:0] = passed

@@ -59,6 +59,7 @@ async def serving(
         flush_later=turn.flush_later,
         limits=limits,
     )
+    turn.renew = ports.renew
     clients = Clients(ports, most)
     server = await loop.create_server(clients.accept, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]

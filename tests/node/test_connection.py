@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,12 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cql.errors import BadCredentials
+from cql.moment import Moment
 from cql.protocol.frame import NO_ROOM, compress_body, decompress_body
 from cql.protocol.room import Room
 from cql.protocol.segment import encode_segment
 from cql.results import VOID, Rows, SchemaChange
-from node.connection import RECEIVE_BYTES, SMALL_RECEIVE_BYTES, Connection, Limits
+from node.connection import RECEIVE_BYTES, SMALL_RECEIVE_BYTES, Connection, Limits, Ports
+from node.dispatch import Dispatch
 from node.session import Session, Stage
+from node.turn import Turn
 from tests.harness.protocol_client import (
     AUTH_RESPONSE,
     OPTIONS,
@@ -227,6 +231,7 @@ def test_a_client_that_sends_much_at_once_lets_others_have_turns_in_between(vers
     turns = []
     while flushes:
         before = wire.now
+        wire.ports.renew()
         flushes.pop().flush()
         turns.append(wire.now - before)
     assert len(turns) > 3
@@ -235,6 +240,51 @@ def test_a_client_that_sends_much_at_once_lets_others_have_turns_in_between(vers
     replies = b"".join(transport.written)
     answers = envelopes(unsegment(replies) if version == 5 else replies)
     assert [answer.stream for answer in answers] == list(range(100))
+
+
+@pytest.mark.parametrize(("work_s", "reply_bytes"), [(0.0003, 0), (0.003, 100_000)])
+def test_many_clients_that_send_much_share_the_time_of_a_turn(
+    work_s: float, reply_bytes: int
+) -> None:
+    soon: list[Callable[[], None]] = []
+    turn = Turn(soon.append, lambda: None, lambda error: None)
+    now = 0.0
+
+    def work(_request: Any) -> Any:
+        nonlocal now
+        now += work_s
+        return Rows((), 1, bytes(reply_bytes))
+
+    executor = ScriptedExecutor({"work": work})
+    ports = Ports(
+        handle=Dispatch(executor, lambda _session: {}).handle,
+        moment=lambda: Moment(now, 1, 1),
+        now=lambda: now,
+        spawn=lambda _work: None,
+        flush_later=turn.flush_later,
+        requests=Room(1 << 24),
+        replies=Room(1 << 30),
+    )
+    turn.renew = ports.renew
+    wires = [Wire(executor, ports=ports).start() for _ in range(20)]
+    transports = [with_transport(wire) for wire in wires]
+    turn.end_now()
+    soon.clear()
+    for wire in wires:
+        wire.connection.feed(b"".join(query(4, "work", stream=stream) for stream in range(60)))
+    assert now <= 0.002 + 32 * work_s, "what came at once has one share of the turn"
+    turns = longest = 0.0
+    while soon:
+        began = now
+        soon.pop()()
+        longest = max(longest, now - began)
+        turns += 1
+        if turns == 60:
+            assert all(transport.written for transport in transports), "all have had their turn"
+    assert longest <= 0.002 + (2 if reply_bytes else 32) * work_s
+    for transport in transports:
+        answers = envelopes(b"".join(transport.written))
+        assert [answer.stream for answer in answers] == list(range(60))
 
 
 def test_too_many_requests_in_flight_wait_their_turn() -> None:
