@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SEED ?= 0
-WORKERS ?= 2
+WORKERS ?= 3
 # The rows of one node in docs/proofs.md, an hour or so; simulations, models, fuzzing and keys are more hours, and are called by name.
 PROVING := tests/cluster tests/node tests/planted tests/ports tests/storage tests/torture
 SOURCES := $(shell find node cql cluster storage -name '*.pyx' -o -name '*.pxd' 2>/dev/null)

@@ -42,6 +42,7 @@ cdef class IoUring:
     cdef object first        # called before the kernel is given calls, or None
     cdef bint is_submitting  # the loop will call us at the end of this turn
     cdef int moving          # reads and writes in flight
+    cdef uint64_t calls      # of the ring, since it was made
 
     cdef object begin_call(self, Request request)
     cdef int put(self, Request request) except -1

@@ -6,6 +6,8 @@ from storage.disk import Taker, Watch
 from storage.io_call import Descriptor
 from storage.io_memory import IoMemory
 
+PINNED_FROM_CALLS: int
+
 class IoUring:
     memory: IoMemory
 

@@ -7,7 +7,8 @@ There is no thread to wake and none to wake us, which is most of what a read thr
 `storage.io_threads` costs.
 
 The memory that calls borrow is registered with the ring, which saves the kernel looking its pages
-up for each of them. The ring carries reads and writes. Opens, renames, removes, allocations and
+up for each of them; that makes all of it resident, so a ring that is hardly used does without. The
+ring carries reads and writes. Opens, renames, removes, allocations and
 syncs would be made by a worker of the kernel, not by the disk's interrupt, so they go to the slow
 lane of a few threads.
 
@@ -242,7 +243,11 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef enum:
     ENTRIES_MAX = 4096
+    PINNED_FROM = 1024      # so many calls are worth memory that is resident
     WAKE_ROUNDS_MAX = 8     # looks at the ring before others get their turn
+
+
+PINNED_FROM_CALLS = PINNED_FROM
 
 
 cdef class IoUring:
@@ -345,6 +350,9 @@ cdef class IoUring:
             self.attach()
         if request.future is None:
             request.future = self.loop.create_future()
+        self.calls += 1
+        if self.calls == PINNED_FROM:
+            pythia_ring_pin(&self.ring, self.memory.base, self.memory.pages * PAGE_BYTES)
         self.put(request)
         self.moving += 1
         Py_INCREF(request)  # The kernel has the only other reference.
@@ -398,7 +406,7 @@ cdef class IoUring:
         failure = -pythia_ring_open(&self.ring, self.entries)
         if failure:
             raise OSError(failure, os.strerror(failure))
-        pythia_ring_pin(&self.ring, self.memory.base, self.memory.pages * PAGE_BYTES)
+        self.calls = 0
         return 0
 
     def _submit(self):

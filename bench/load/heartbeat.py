@@ -3,8 +3,9 @@
     python -m bench.load.heartbeat [--rows 20000] [--seconds 4]
 
 One shard on core 0, everything else on core 1. For each kind of scan one client asks for it again
-and again, and another one sends a heartbeat each two milliseconds. Who scans runs on core 1 only
-when nobody else wants to, or what is measured would be how two clients share a core.
+and again, in pages of 5,000 rows as drivers do, and another one sends a heartbeat each two
+milliseconds. Who scans runs on core 1 only when nobody else wants to, or what is measured would be
+how two clients share a core.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import multiprocessing.synchronize
 import os
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 from tests.harness.node_process import NodeProcess
@@ -23,11 +25,15 @@ from tests.harness.wire import WireClient
 OPTIONS = 5
 PAUSE_S = 0.002
 FILTER = "WHERE v = 'y' ALLOW FILTERING"
+WHOLE = "SELECT * FROM b.wide"
+COUNT = "SELECT count(*), max(v) FROM b.wide"
+PAGE_ROWS = 5_000
 SCANS = {
     "idle": "",
-    "wide partitions": "SELECT * FROM b.wide",
+    "one reply of all rows": WHOLE,
+    "wide partitions": "SELECT k, c, v FROM b.wide",
     "wide partitions, filtered": f"SELECT * FROM b.wide {FILTER}",
-    "wide partitions, counted": "SELECT count(*), max(v) FROM b.wide",
+    "wide partitions, counted": COUNT,
     "one partition": "SELECT * FROM b.wide WHERE k = 1",
     "narrow partitions": "SELECT * FROM b.narrow",
     "narrow partitions, filtered": f"SELECT * FROM b.narrow {FILTER}",
@@ -52,7 +58,10 @@ def scan(port: int, text: str, is_over: multiprocessing.synchronize.Event) -> No
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     client = WireClient("127.0.0.1", port)
     while not is_over.is_set():
-        client.query(text)
+        if text in (WHOLE, COUNT):
+            client.query(text)
+        else:
+            deque(client.pages(text, PAGE_ROWS), maxlen=0)
 
 
 def beats(port: int, seconds: float) -> list[float]:
