@@ -295,6 +295,14 @@ def _can_go_on_asking(place: socket.socket, frames: bytes) -> bool:
     return True
 
 
+def _beat(place: socket.socket) -> float:
+    """How many seconds an OPTIONS takes."""
+    began = time.perf_counter()
+    place.sendall(HEADER.pack(4, 0, 1, OP_OPTIONS, 0))
+    assert place.recv(4096)[4] == 6
+    return time.perf_counter() - began
+
+
 def test_heartbeats_are_answered_at_once_during_a_full_scan(node: NodeProcess) -> None:
     """Before the table has a partition that no request can count in its time."""
     pids = node.shard_pids()
@@ -307,10 +315,7 @@ def test_heartbeats_are_answered_at_once_during_a_full_scan(node: NodeProcess) -
         while len(times) < 50:
             scanner.send(_query_frame("SELECT count(*) FROM k.wide"))
             while not select.select([scanner.fileno()], [], [], 0)[0]:
-                began = time.perf_counter()
-                heartbeat.sendall(HEADER.pack(4, 0, 1, OP_OPTIONS, 0))
-                assert heartbeat.recv(4096)[4] == 6
-                times.append(time.perf_counter() - began)
+                times.append(_beat(heartbeat))
             ((_, opcode, body),) = scanner.receive()
             assert opcode == 8, ServerError(body)
     times.sort()
@@ -334,10 +339,7 @@ def test_a_large_partition_is_read_in_pages_and_others_are_served_meanwhile(
         state: bytes | None = None
         while True:
             reader.send(_page_frame("SELECT v FROM k.wide WHERE k = 2", 500, state))
-            began = time.perf_counter()
-            heartbeat.sendall(HEADER.pack(4, 0, 1, OP_OPTIONS, 0))
-            assert heartbeat.recv(4096)[4] == 6
-            times.append(time.perf_counter() - began)
+            times.append(_beat(heartbeat))
             ((_, opcode, body),) = reader.receive()
             assert opcode == 8, ServerError(body)
             found, state = _page(body)
