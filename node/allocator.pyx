@@ -1,8 +1,9 @@
 """What the C library's allocator keeps of memory that was freed.
 
 glibc gives the end of its heap back to the kernel as soon as 128 KiB of it are free. A shard frees
-and takes so much many times in a second; each time is a system call and a page fault for every
-4 KiB, 50 us and more. A megabyte that it may keep ends this. Other libraries do as they do.
+and takes so much many times in a second; to give it back is a system call of 30 to 50 us, and to
+have it again a page fault for every 4 KiB. A megabyte that it may keep ends this. Other libraries
+do as they do.
 """
 
 
