@@ -1,5 +1,6 @@
 """Structs of the assembly of result rows."""
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t
 
 from storage.row cimport CellCursor
@@ -42,7 +43,8 @@ cdef class Assembler:
     cdef list ttls                 # seconds left of each fetched column, when asked
     cdef bint with_times           # keep times and ttls
     cdef int64_t wall_s            # now, for seconds left
-    cdef unsigned char *buffer     # wire form of the rows so far
+    cdef PyObject *store           # bytes that hold the rows so far, no one else's yet; NULL: none
+    cdef unsigned char *buffer     # their content: wire form of the rows so far
     cdef Py_ssize_t size           # bytes used of it
     cdef Py_ssize_t capacity       # bytes allocated of it
     cdef Py_ssize_t rows           # result rows in it

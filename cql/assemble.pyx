@@ -3,17 +3,24 @@
 from functools import cmp_to_key
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdlib cimport free, malloc, realloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.stdint cimport uint64_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
-from libc.stdint cimport uint64_t
 from storage.row cimport COUNTER_SHARD_BYTES, CellCursor
 from storage.slice cimport Pack, PartitionRows, get_packed
 
 from cql.types.catalog import ListType, MapType, SetType
 from cql.types.ordering import compare, is_memcmp
 
+cdef extern from "Python.h":
+    # Of an object that nobody else has seen; frees it and sets the pointer to NULL if it fails.
+    int _PyBytes_Resize(PyObject **value, Py_ssize_t size) except -1
+
 cdef Py_ssize_t BUFFER_BYTES_FIRST = 4096
+cdef Py_ssize_t GIVEN_AWAY_BYTES = 64 * 1024   # so much is not worth a copy
 cdef Py_ssize_t ROWS_MAX = 1 << 30   # more than a partition of any page has
 cdef int EXPIRING = 2
 
@@ -93,7 +100,7 @@ cdef class Assembler:
         free(self.positions)
         free(self.outputs)
         free(self.slot_of)
-        free(self.buffer)
+        Py_XDECREF(self.store)
 
     @property
     def row_count(self):
@@ -208,8 +215,19 @@ cdef class Assembler:
         return self.take_data(), rows
 
     cdef bytes take_data(self):
-        """The wire form of all rows; the assembler is empty afterwards."""
-        cdef bytes data = PyBytes_FromStringAndSize(<const char *>self.buffer, self.size)
+        """The wire form of all rows; the assembler is empty afterwards.
+
+        Much of it is not copied: the buffer itself is given away.
+        """
+        cdef PyObject *whole
+        cdef bytes data
+        if self.size < GIVEN_AWAY_BYTES:
+            data = PyBytes_FromStringAndSize(<const char *>self.buffer, self.size)
+        else:
+            whole, self.store, self.buffer, self.capacity = self.store, NULL, NULL, 0
+            _PyBytes_Resize(&whole, self.size)
+            data = <object>whole
+            Py_DECREF(data)
         self.size = 0
         self.rows = 0
         return data
@@ -409,16 +427,19 @@ cdef class Assembler:
 
     cdef int reserve(self, Py_ssize_t more) except -1:
         """Make room for `more` bytes."""
-        cdef unsigned char *grown
         cdef Py_ssize_t capacity = max(self.capacity, BUFFER_BYTES_FIRST)
         if self.size + more <= self.capacity:
             return 0
         while capacity < self.size + more:
             capacity *= 2
-        grown = <unsigned char *>realloc(self.buffer, capacity)
-        if grown == NULL:
-            raise MemoryError()
-        self.buffer = grown
+        if self.store == NULL:
+            made = PyBytes_FromStringAndSize(NULL, capacity)
+            Py_INCREF(made)
+            self.store = <PyObject *>made
+        else:
+            self.capacity = 0
+            _PyBytes_Resize(&self.store, capacity)
+        self.buffer = <unsigned char *>PyBytes_AS_STRING(<object>self.store)
         self.capacity = capacity
         return 0
 

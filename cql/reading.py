@@ -15,7 +15,7 @@ from cql.filters import bind_filters, matches_all
 from cql.paging import NO_LIMIT, PagingStates, Position
 from cql.plan import SelectPlan
 from cql.protocol.requests import UNSET
-from cql.results import LONG_RESULT_BYTES, Rows
+from cql.results import Rows
 from cql.results_memory import PAGE_BYTES_MAX, Gathered, Results
 from cql.schema import Table
 from cql.selection import Frame
@@ -350,8 +350,6 @@ class SelectRunner:
                 return self._rows(run, run.position(key))
             if not run.is_done and run.gathered.grow(assembler.byte_count):
                 yield others_first()
-        if assembler.byte_count >= LONG_RESULT_BYTES:
-            yield others_first()
         return self._rows(run, None)
 
     def _add_pack(self, run: Run, pack: Pack) -> Steps[int]:

@@ -51,9 +51,6 @@ class Void(Short):
 VOID = Void()
 """The `Void` without warnings: most writes answer with this very object."""
 
-LONG_RESULT_BYTES = 512 * 1024
-"""The data of such a result are copied in a turn of the loop of their own, once and again."""
-
 
 @value_class
 class SetKeyspace(Short):

@@ -186,7 +186,7 @@ cdef class Connection:
 
     cdef bint is_blocked(self) noexcept:
         """True while nothing more may be started for this client."""
-        if self.is_resting or self.is_writing_paused or self.writer.sending is not None:
+        if self.is_resting or self.is_writing_paused or self.writer.is_within_reply():
             return True
         if self.writer.size() >= self.ports.limits.output_bytes_max:
             return True
@@ -228,7 +228,7 @@ cdef class Connection:
         self.opcode = frame.opcode
         reply = self.ports.handle(frame, self.session, self.ports.moment())
         if type(reply) is Reply:
-            self.ports.note_served(PyBytes_GET_SIZE((<Reply>reply).body))
+            self.ports.note_served((<Reply>reply).size())
             self.answer(frame.version, frame.stream, <Reply>reply)
             return 0
         self.ports.note_served(0)
@@ -262,10 +262,10 @@ cdef class Connection:
 
     cdef int answer(self, int version, int stream, Reply reply) except -1:
         """Hot path: queues one reply."""
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(reply.body)
+        cdef Py_ssize_t size = reply.size()
         if size > SMALL_REPLY_BYTES and not self.ports.replies.has(size + self.writer.size()):
             reply = Reply(ERROR, encode_fault(Overloaded(NO_ROOM_FOR_REPLIES), version))
-        self.writer.write(version, stream, reply.opcode, reply.flags, reply.body)
+        self.writer.write(version, stream, reply)
         if reply.closes:
             self.is_closing = True
         if not self.is_started:

@@ -34,10 +34,9 @@ from cql.protocol.replies import (
     supported_reply,
 )
 from cql.protocol.requests import parse_request
-from cql.results import LONG_RESULT_BYTES, VOID, Result, Rows, SetKeyspace, traced
+from cql.results import VOID, Result, Rows, SetKeyspace, traced
 from node.session import Session, Stage
 from storage.later import Later
-from storage.pace import others_first
 
 __all__ = ["Authenticator", "Dispatch", "Executor", "Trace", "error_reply"]
 
@@ -186,8 +185,6 @@ class Dispatch:
                 return result
             if trace is not None:
                 result = traced(result, trace.id)
-            if type(result) is Rows and len(result.data) >= LONG_RESULT_BYTES:
-                await others_first()  # To copy it takes as long as the step that ended it.
             return self._reply(request, result, version=version, session=session)
         except Exception as error:  # noqa: BLE001 - this loop owns the request
             return self._refuse(error, version, session)

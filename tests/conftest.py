@@ -51,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
     else:
         is_judged = os.environ.get("CI")
         config.stash[_SEED] = CI_SEED if is_judged else random.SystemRandom().getrandbits(32)
+    if not workers.is_worker(config):
+        config.pluginmanager.register(NamedAtOnce(config))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -74,6 +76,19 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """In the controller: how the workers share the tests."""
     return workers.scheduler(config, log)
+
+
+class NamedAtOnce:
+    """In the controller: names a failed test when it fails, as a run may be stopped."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.write_line(f"\nfailed: {report.nodeid} ({report.when})")
 
 
 @pytest.hookimpl(trylast=True)

@@ -3,10 +3,14 @@
 from libc.stdint cimport int32_t, uint8_t, uint32_t
 
 from cql.protocol.room cimport Room
+from cql.protocol.segment cimport PACKED_HEADER, TRAILER
 
 cdef enum:
     HEADER = 9  # version, flags, stream (2), opcode, length (4)
     OLD_HEADER = 8  # versions 1 and 2: a stream of one byte
+    # A longer envelope is not copied before it is sent, so much at a time: with a segment's header
+    # and trailer 64 KiB.
+    LARGE_BYTES = 64 * 1024 - PACKED_HEADER - TRAILER
 
 cdef enum:
     COMPRESSED = 0x01
@@ -26,7 +30,10 @@ cdef class Reply:
     cdef readonly int opcode
     cdef readonly int flags
     cdef readonly bytes body
+    cdef readonly bytes rest  # what follows the body, too large to be copied behind it; or None
     cdef readonly bint closes  # nothing is read after it
+
+    cdef Py_ssize_t size(self) noexcept
 
 cdef class FrameReader:
     cdef public uint32_t frame_bytes_max  # of a body; a longer one is skipped and refused
@@ -75,18 +82,30 @@ cdef class FrameReader:
     cdef object skip_body(self, object error, int version, int stream, uint32_t length)
     cdef object fatal(self, object error)
 
+cdef class _Large:
+    cdef tuple parts  # header, and what follows; bytes
+    cdef Py_ssize_t at  # how much has been given
+    cdef Py_ssize_t left  # and how much has not
+
+    cdef bytearray next(self, Py_ssize_t most)
+
 cdef class FrameWriter:
-    cdef bytearray out  # finished bytes; None when there are none
-    cdef bytearray envelopes  # v5: envelopes not yet put into a segment
+    cdef object queued  # what is finished, and large replies, in their order; None: nothing
+    cdef Py_ssize_t queued_bytes  # of all of them
+    cdef bint has_begun  # a part of the first large one has been given
+    cdef bytearray out  # behind them, finished bytes; None when there are none
+    cdef bytearray envelopes  # v5, behind these: envelopes not yet put into a segment
     cdef bytearray sending  # what `take` gave a part of, or None
     cdef Py_ssize_t sent  # and how much of it
     cdef bint is_segmented
     cdef bint packs
 
-    cdef int write(
-        self, int version, int stream, int opcode, int flags, bytes body
-    ) except -1
+    cdef int write(self, int version, int stream, Reply reply) except -1
+    cdef int queue(self, _Large reply) except -1
     cdef int cut_segment(self) except -1
+    cdef bint is_within_reply(self) noexcept
     cdef Py_ssize_t size(self) noexcept
     cpdef object take(self, Py_ssize_t most=*)
+    cdef bytes take_all(self)
+    cdef bint go_on(self) except -1
     cdef bytearray finished(self)

@@ -69,9 +69,17 @@ class Reply:
     @property
     def body(self) -> bytes: ...
     @property
+    def rest(self) -> bytes | None: ...
+    @property
     def closes(self) -> bool: ...
     def __init__(
-        self, opcode: int, body: bytes = b"", *, flags: int = 0, closes: bool = False
+        self,
+        opcode: int,
+        body: bytes = b"",
+        *,
+        rest: bytes | None = None,
+        flags: int = 0,
+        closes: bool = False,
     ) -> None: ...
 
 class FrameReader:

@@ -9,6 +9,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport int16_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
+from collections import deque
+
 from lz4.block import LZ4BlockError
 from lz4.block import compress as lz4_compress
 from lz4.block import decompress as lz4_decompress
@@ -121,17 +123,25 @@ cdef class Frame:
 cdef class Reply:
     """What goes back on the request's stream; made once and never changed, so it may be shared."""
 
-    def __init__(self, int opcode, bytes body=b"", *, int flags=0, bint closes=False):
+    def __init__(
+        self, int opcode, bytes body=b"", *, bytes rest=None, int flags=0, bint closes=False
+    ):
         self.opcode = opcode
         self.flags = flags
         self.body = body
+        self.rest = rest
         self.closes = closes
 
     def __repr__(self):
         return (
-            f"Reply(opcode={self.opcode}, body={self.body!r}, flags={self.flags}, "
-            f"closes={self.closes})"
+            f"Reply(opcode={self.opcode}, body={self.body!r}, rest={self.rest!r}, "
+            f"flags={self.flags}, closes={self.closes})"
         )
+
+    cdef Py_ssize_t size(self) noexcept:
+        """Bytes of the body, with its rest."""
+        cdef Py_ssize_t total = PyBytes_GET_SIZE(self.body)
+        return total if self.rest is None else total + PyBytes_GET_SIZE(self.rest)
 
 
 cdef class FrameReader:
@@ -528,6 +538,35 @@ def compress_body(bytes body) -> bytes:
     return len(body).to_bytes(4, "big") + lz4_compress(body, store_size=False)
 
 
+cdef class _Large:
+    """A reply that is copied when it is sent, and not before: so many bytes at a time."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+        self.left = sum([len(part) for part in parts])
+
+    cdef bytearray next(self, Py_ssize_t most):
+        """The next bytes."""
+        cdef Py_ssize_t count = min(self.left, most)
+        cdef Py_ssize_t skip = self.at
+        cdef Py_ssize_t size
+        cdef bytes part
+        cdef bytearray out = bytearray()
+        cdef uint8_t* to
+        PyByteArray_Resize(out, count)
+        to = <uint8_t*>PyByteArray_AS_STRING(out)
+        self.at += count
+        self.left -= count
+        for part in self.parts:
+            size = min(PyBytes_GET_SIZE(part) - skip, count)
+            if size > 0:
+                memcpy(to, PyBytes_AS_STRING(part) + skip, size)
+                to += size
+                count -= size
+            skip = max(0, skip - PyBytes_GET_SIZE(part))
+        return out
+
+
 cdef class FrameWriter:
     """Replies and events, as the bytes to send to one client; empty, it holds no memory."""
 
@@ -538,26 +577,47 @@ cdef class FrameWriter:
 
     def add(self, int version, int stream, Reply reply) -> None:
         """Puts one reply behind those that wait."""
-        self.write(version, stream, reply.opcode, reply.flags, reply.body)
+        self.write(version, stream, reply)
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that `take` has not given out yet."""
+        """Bytes that `take` has not given out yet, but for segments that are not cut yet."""
         return self.size()
 
-    cdef int write(
-        self, int version, int stream, int opcode, int flags, bytes body
-    ) except -1:
+    cdef int write(self, int version, int stream, Reply reply) except -1:
+        """Hot path: a header, and the body behind it."""
         cdef bytearray out
         cdef uint8_t* to
-        cdef Py_ssize_t at, length
+        cdef uint8_t[HEADER] head
+        cdef int flags = reply.flags
+        cdef bytes body = reply.body
+        cdef bytes rest = reply.rest
+        cdef Py_ssize_t at
         cdef Py_ssize_t width = HEADER if version >= 3 else OLD_HEADER
-        if self.packs and not self.is_segmented and PyBytes_GET_SIZE(body) >= PACK_FROM:
-            packed = compress_body(body)
-            if len(packed) < len(body):
-                body = packed
+        if self.packs and not self.is_segmented and reply.size() >= PACK_FROM:
+            whole = body if rest is None else body + rest
+            packed = compress_body(whole)
+            if len(packed) < len(whole):
+                body, rest = packed, None
                 flags |= COMPRESSED
-        length = PyBytes_GET_SIZE(body)
+        cdef Py_ssize_t length = PyBytes_GET_SIZE(body)
+        if rest is not None:
+            length += PyBytes_GET_SIZE(rest)
+        to = head
+        to[0] = version | 0x80
+        to[1] = flags
+        if width == HEADER:
+            to[2] = (stream >> 8) & 0xFF
+            to += 1
+        to[2] = stream & 0xFF
+        to[3] = reply.opcode
+        to[4] = (length >> 24) & 0xFF
+        to[5] = (length >> 16) & 0xFF
+        to[6] = (length >> 8) & 0xFF
+        to[7] = length & 0xFF
+        if width + length > LARGE_BYTES:
+            header = PyBytes_FromStringAndSize(<const char*>head, width)
+            return self.queue(_Large(header, body, b"" if rest is None else rest))
         out = self.envelopes if self.is_segmented else self.out
         if out is None:
             out = bytearray()
@@ -570,38 +630,44 @@ cdef class FrameWriter:
         at = PyByteArray_GET_SIZE(out)
         PyByteArray_Resize(out, at + width + length)
         to = <uint8_t*>PyByteArray_AS_STRING(out) + at
-        to[0] = version | 0x80
-        to[1] = flags
-        if width == HEADER:
-            to[2] = (stream >> 8) & 0xFF
-            to += 1
-        to[2] = stream & 0xFF
-        to[3] = opcode
-        to[4] = (length >> 24) & 0xFF
-        to[5] = (length >> 16) & 0xFF
-        to[6] = (length >> 8) & 0xFF
-        to[7] = length & 0xFF
-        memcpy(to + OLD_HEADER, PyBytes_AS_STRING(body), length)
+        memcpy(to, head, width)
+        to += width
+        memcpy(to, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
+        if rest is not None:
+            memcpy(to + PyBytes_GET_SIZE(body), PyBytes_AS_STRING(rest), PyBytes_GET_SIZE(rest))
+        return 0
+
+    cdef int queue(self, _Large reply) except -1:
+        """Puts a large reply behind those that wait."""
+        before = self.finished()
+        if self.queued is None:
+            self.queued = deque()
+        if before is not None:
+            self.queued.append(before)
+            self.queued_bytes += PyByteArray_GET_SIZE(before)
+        self.queued.append(reply)
+        self.queued_bytes += reply.left
         return 0
 
     cdef int cut_segment(self) except -1:
-        """Moves the waiting envelopes to `out`: one segment, or several for a large envelope."""
-        cdef const uint8_t* data = <const uint8_t*>PyByteArray_AS_STRING(self.envelopes)
-        cdef Py_ssize_t left = PyByteArray_GET_SIZE(self.envelopes)
-        cdef bint is_self_contained = left <= PAYLOAD_BYTES_MAX
-        cdef Py_ssize_t piece
+        """Moves the waiting envelopes to `out` as one segment."""
+        cdef Py_ssize_t length = PyByteArray_GET_SIZE(self.envelopes)
         if self.out is None:
             self.out = bytearray()
-        while left:
-            piece = min(left, PAYLOAD_BYTES_MAX)
-            write_segment(self.out, data, piece, is_self_contained, self.packs)
-            data += piece
-            left -= piece
+        if length:
+            write_segment(
+                self.out, <const uint8_t*>PyByteArray_AS_STRING(self.envelopes), length, True,
+                self.packs,
+            )
         PyByteArray_Resize(self.envelopes, 0)
         return 0
 
+    cdef bint is_within_reply(self) noexcept:
+        """Whether a part of a reply has been given, and the rest of it waits."""
+        return self.sending is not None or self.has_begun
+
     cdef Py_ssize_t size(self) noexcept:
-        cdef Py_ssize_t total = 0
+        cdef Py_ssize_t total = self.queued_bytes
         if self.out is not None:
             total += PyByteArray_GET_SIZE(self.out)
         if self.envelopes is not None:
@@ -613,10 +679,10 @@ cdef class FrameWriter:
     cpdef object take(self, Py_ssize_t most=0):
         """The bytes to send, at most so many (0 is all); None if there are none."""
         cdef Py_ssize_t first = self.sent, left
-        if self.sending is None:
-            self.sending = self.finished()
-            if self.sending is None:
-                return None
+        if self.sending is None and not self.go_on():
+            return None
+        if most == 0 and self.queued is not None:
+            return self.take_all()
         left = PyByteArray_GET_SIZE(self.sending) - first
         if first == 0 and (most == 0 or left <= most):
             whole, self.sending = self.sending, None
@@ -628,6 +694,42 @@ cdef class FrameWriter:
             self.sending = None
             self.sent = 0
         return piece
+
+    cdef bytes take_all(self):
+        """What is sent just now, and all behind it."""
+        cdef list pieces = []
+        while self.sending is not None or self.go_on():
+            pieces.append(self.sending[self.sent:] if self.sent else self.sending)
+            self.sending = None
+            self.sent = 0
+        return b"".join(pieces)
+
+    cdef bint go_on(self) except -1:
+        """Makes the next bytes `sending`; False if there are none."""
+        cdef _Large large
+        if self.queued is None:
+            self.sending = self.finished()
+            return self.sending is not None
+        following = self.queued[0]
+        if type(following) is _Large:
+            large = following
+            self.queued_bytes -= min(large.left, LARGE_BYTES)
+            self.sending = large.next(LARGE_BYTES)
+            self.has_begun = large.left > 0
+            if self.is_segmented:
+                piece, self.sending = self.sending, bytearray()
+                write_segment(
+                    self.sending, <const uint8_t*>PyByteArray_AS_STRING(piece), len(piece), False,
+                    self.packs,
+                )
+            if large.left == 0:
+                self.queued.popleft()
+        else:
+            self.sending = self.queued.popleft()
+            self.queued_bytes -= PyByteArray_GET_SIZE(self.sending)
+        if not self.queued:
+            self.queued = None
+        return True
 
     cdef bytearray finished(self):
         """What was written since it was asked for last, None if there is nothing."""

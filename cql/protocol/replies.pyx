@@ -29,7 +29,7 @@ from cql.types.catalog import (
     java_class,
 )
 
-from cql.protocol.frame cimport PAYLOAD, TRACING, WARNING, Reply
+from cql.protocol.frame cimport LARGE_BYTES, PAYLOAD, TRACING, WARNING, Reply
 from cql.protocol.requests cimport Execute, Query
 from cql.rows cimport Rows
 
@@ -180,16 +180,17 @@ cpdef Reply rows_reply(object request, Rows rows, int version):
         known_metadata_id = execute.metadata_id
     elif type(request) is Query:
         skips = (<Query>request).options.skip_metadata
-    cdef bytes body = encode_rows(rows, version, skips, known_metadata_id)
+    cdef bytes head = head_of_rows(rows, version, skips, known_metadata_id)
+    cdef bytes rest = rows.data if PyBytes_GET_SIZE(rows.data) > LARGE_BYTES else None
+    cdef bytes body = join_rows(head, rows.row_count, rows.data if rest is None else b"")
+    cdef Reply reply
     if rows.tracing_id is None and not rows.warnings:
-        return plain_reply(RESULT, body)
-    return wrap(RESULT, body, version, tracing_id=rows.tracing_id, warnings=rows.warnings)
-
-
-cdef inline Reply plain_reply(int opcode, bytes body):
-    cdef Reply reply = Reply.__new__(Reply)
-    reply.opcode = opcode
-    reply.body = body
+        reply = Reply.__new__(Reply)
+        reply.opcode = RESULT
+        reply.body = body
+    else:
+        reply = wrap(RESULT, body, version, tracing_id=rows.tracing_id, warnings=rows.warnings)
+    reply.rest = rest
     return reply
 
 
@@ -205,7 +206,8 @@ def encode_result(
     """The message of a RESULT; see `reply_to` for the arguments."""
     kind = type(result)
     if kind is Rows:
-        return encode_rows(result, version, skip_metadata, known_metadata_id)
+        head = head_of_rows(result, version, skip_metadata, known_metadata_id)
+        return join_rows(head, result.row_count, result.data)
     if kind is Void:
         return VOID_REPLY.body
     if kind is Prepared:
@@ -216,8 +218,8 @@ def encode_result(
     return pack_int(KIND_SCHEMA_CHANGE) + encode_schema_change(result, version)
 
 
-cdef bytes encode_rows(Rows rows, int version, bint skips, bytes known_metadata_id):
-    """Rows with their metadata, or without where the client may do without.
+cdef bytes head_of_rows(Rows rows, int version, bint skips, bytes known_metadata_id):
+    """What precedes the row count: the metadata, or none where the client may do without.
 
     A client that named a metadata id gets the metadata again exactly when that id is out of date.
     One that executes without an id may skip only while nothing changed since it prepared. Columns
@@ -236,7 +238,7 @@ cdef bytes encode_rows(Rows rows, int version, bint skips, bytes known_metadata_
         skips = False
         flags |= METADATA_CHANGED
     elif rows.paging_state is None:
-        return join_rows(head_of(columns, version, skips), rows.row_count, rows.data)
+        return head_of(columns, version, skips)
     if rows.paging_state is not None:
         flags |= MORE_PAGES
     if skips:
@@ -251,8 +253,6 @@ cdef bytes encode_rows(Rows rows, int version, bint skips, bytes known_metadata_
             pack_bytes(rows.paging_state) if flags & MORE_PAGES else b"",
             pack_short_bytes(metadata_id) if is_changed else b"",
             b"" if skips else encode_columns(columns, version),
-            pack_int(rows.row_count),
-            rows.data,
         )
     )
 

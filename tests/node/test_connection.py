@@ -356,7 +356,7 @@ def test_a_client_that_pauses_within_a_large_reply_gets_the_rest_later() -> None
     wire.connection.flush()
     wire.connection.pause_writing()
     wire.connection.flush()
-    assert sum(map(len, transport.written)) == 64 * 1024
+    assert 0 < sum(map(len, transport.written)) <= 64 * 1024
     wire.connection.resume_writing()
     for _ in range(4):
         wire.connection.flush()

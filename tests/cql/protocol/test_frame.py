@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import pytest
 from hypothesis import given, settings
@@ -120,32 +121,45 @@ def test_large_replies_are_cut_over_segments(sizes: list[int], packs: bool) -> N
 
 
 @given(
-    st.lists(st.one_of(st.binary(max_size=60), st.integers(1, 40)), max_size=30),
+    st.lists(
+        st.one_of(
+            st.tuples(
+                st.one_of(st.integers(0, 60), st.integers(65_000, 66_000), st.just(200_000)),
+                st.one_of(st.none(), st.integers(0, 60), st.integers(65_000, 140_000)),
+            ),
+            st.sampled_from([0, 1, 7, 40, 65_000, 65_536]),
+        ),
+        max_size=12,
+    ),
     st.sampled_from([4, 5]),
+    st.booleans(),
 )
 def test_pieces_are_bounded_and_together_what_was_written(
-    steps: list[bytes | int], version: int
+    steps: list[tuple[int, int | None] | int], version: int, packs: bool
 ) -> None:
-    """Bytes are one more reply, a number takes a piece of so many bytes."""
+    """Two sizes are one more reply and its rest, a number takes a piece of so many bytes."""
     writer = FrameWriter()
-    writer.agree(version, packs=False)
+    writer.agree(version, packs=packs)
     sent, bodies = [], []
     for step in steps:
         before = writer.waiting_bytes
-        if isinstance(step, bytes):
-            writer.add(version, 1, Reply(8, step))
-            bodies.append(step)
+        if isinstance(step, tuple):
+            size, more = step
+            whole = random.Random(len(bodies)).randbytes(size + (more or 0))
+            rest = None if more is None else whole[size:]
+            writer.add(version, 1, Reply(8, whole[:size], rest=rest))
+            bodies.append(whole)
         elif (piece := writer.take(step)) is None:
             assert before == 0
         else:
-            assert 0 < len(piece) <= step
+            assert 0 < len(piece) <= (step or len(piece))
             sent.append(bytes(piece))
-    while (piece := writer.take(7)) is not None:
+    while (piece := writer.take(30_000)) is not None:
         sent.append(bytes(piece))
     assert writer.waiting_bytes == 0
     data = b"".join(sent)
-    answers = envelopes(unsegment(data, packed=False) if version == 5 else data)
-    assert [answer.body for answer in answers] == bodies
+    answers = envelopes(unsegment(data, packed=packs) if version == 5 else data)
+    assert [_plain(answer.flags, answer.body) for answer in answers] == bodies
 
 
 def test_small_bodies_are_not_compressed_and_large_ones_are() -> None:
