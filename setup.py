@@ -41,7 +41,9 @@ def extensions() -> list[Extension]:
     """One extension module for each .pyx, named after its path, and one for what they share."""
     from Cython.Build import cythonize
 
-    sources = sorted(p for floor in FLOORS for p in (ROOT / floor).rglob("*.pyx"))
+    # The long ones first, so that no core is alone with one of them at the end.
+    found = (p for floor in FLOORS for p in (ROOT / floor).rglob("*.pyx"))
+    sources = sorted(found, key=lambda p: (-p.stat().st_size, p))
     modules = [_extension(source.relative_to(ROOT)) for source in sources]
     return cythonize(
         [*modules, _extension(Path(*SHARED.split(".")).with_suffix(".c"))],

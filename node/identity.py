@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from storage.disk import Disk
 
 FILE_NAME = "node.json"
+UNFINISHED_NAME = f"{FILE_NAME}.new"
 FORMAT = 3
 FORMAT_ADOPTING = 4
 """Like `FORMAT`, and the shards' directories are not yet in their places: `node.resharding`."""
@@ -110,9 +111,8 @@ async def _read(disk: Disk, path: str) -> bytes:
 
 async def save(disk: Disk, directory: str, identity: Identity) -> None:
     """Make an identity durable; after a crash either it is found or the one before."""
-    beside, path = f"{directory}/{FILE_NAME}.new", f"{directory}/{FILE_NAME}"
-    if f"{FILE_NAME}.new" in await disk.list(directory):
-        await disk.remove(beside)
+    await forget_unfinished(disk, directory)
+    beside, path = f"{directory}/{UNFINISHED_NAME}", f"{directory}/{FILE_NAME}"
     file = await disk.open(beside, OpenMode.CREATE)
     try:
         await file.write(0, _encode(identity))
@@ -121,6 +121,12 @@ async def save(disk: Disk, directory: str, identity: Identity) -> None:
         await file.close()
     await disk.rename(beside, path)
     await disk.sync_directory(directory)
+
+
+async def forget_unfinished(disk: Disk, directory: str) -> None:
+    """Remove what is left of an identity that was not saved, because the node was stopped then."""
+    if UNFINISHED_NAME in await disk.list(directory):
+        await disk.remove(f"{directory}/{UNFINISHED_NAME}")
 
 
 def _encode(identity: Identity) -> bytes:

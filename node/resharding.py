@@ -23,7 +23,7 @@ from cluster.token import key_token, shard_of
 from cql.schema import Schema, SchemaHolder
 from cql.system.tables import system_keyspaces
 from node.ceiling import Ceiling
-from node.identity import save
+from node.identity import forget_unfinished, save
 from node.ownership import owned_keys_until
 from node.schema_service import SchemaFollower
 from node.shard import INTERNAL_LAYOUTS, engine_config
@@ -79,6 +79,7 @@ async def tidy(disk: Disk, directory: str, identity: Identity) -> Identity:
         await _adopt(disk, directory, identity.shards)
         identity = replace(identity, is_adopting=False)
         await save(disk, directory, identity)
+    await forget_unfinished(disk, directory)
     await _remove_tree(disk, directory, STAGING)
     return identity
 

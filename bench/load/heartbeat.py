@@ -1,6 +1,6 @@
 """How long an OPTIONS waits on a shard that runs nothing but scans.
 
-    python -m bench.load.heartbeat [--rows 20000] [--seconds 4]
+    python -m bench.load.heartbeat [--rows 20000] [--seconds 4] [--driver]
 
 One shard on core 0, everything else on core 1. For each kind of scan one client asks for it again
 and again, in pages of 5,000 rows as drivers do, and another one sends a heartbeat each two
@@ -53,15 +53,33 @@ def fill(client: WireClient, rows: int) -> None:
         client.query(f"INSERT INTO b.narrow (k, v) VALUES ({row}, '{value}')")
 
 
-def scan(port: int, text: str, is_over: multiprocessing.synchronize.Event) -> None:
+def scan(
+    port: int, text: str, is_over: multiprocessing.synchronize.Event, has_driver: bool
+) -> None:
     """Asks until it is over."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    if has_driver:
+        scan_by_driver(port, text, is_over)
+        return
     client = WireClient("127.0.0.1", port)
     while not is_over.is_set():
         if text in (WHOLE, COUNT):
             client.query(text)
         else:
             deque(client.pages(text, PAGE_ROWS), maxlen=0)
+
+
+def scan_by_driver(port: int, text: str, is_over: multiprocessing.synchronize.Event) -> None:
+    """The same as a driver does it; rows stay bytes as far as it lets them."""
+    from cassandra.cluster import Cluster
+    from cassandra.query import SimpleStatement
+
+    with Cluster(["127.0.0.1"], port=port) as cluster:
+        session = cluster.connect()
+        is_whole = text in (WHOLE, COUNT)
+        statement = SimpleStatement(text, fetch_size=None if is_whole else PAGE_ROWS)
+        while not is_over.is_set():
+            deque(session.execute(statement), maxlen=0)
 
 
 def beats(port: int, seconds: float) -> list[float]:
@@ -83,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--driver", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         os.sched_setaffinity(0, {0})
@@ -93,7 +112,9 @@ def main() -> None:
         client.close()
         for name, text in SCANS.items():
             is_over = multiprocessing.Event()
-            scanner = multiprocessing.Process(target=scan, args=(node.port, text, is_over))
+            scanner = multiprocessing.Process(
+                target=scan, args=(node.port, text, is_over, options.driver)
+            )
             if text:
                 scanner.start()
             took = beats(node.port, options.seconds)

@@ -88,22 +88,18 @@ class WireClient:
     def query(self, text: str) -> bytes:
         return self.call(OP_QUERY, _long(text) + struct.pack(">HB", CONSISTENCY_ONE, 0))
 
-    def rows(self, text: str) -> list[tuple[bytes | None, ...]]:
-        """All rows of a SELECT in one page, as bytes; null is None."""
-        skip_metadata = 2
-        body = _long(text) + struct.pack(">HB", CONSISTENCY_ONE, skip_metadata)
-        reply = self.call(OP_QUERY, body)
-        _, _, columns, count = struct.unpack_from(">iiii", reply)
-        position = 16
+    def rows(self, text: str, page_rows: int = 0) -> list[tuple[bytes | None, ...]]:
+        """All rows of a SELECT as bytes, read in one page or in several; null is None."""
         found = []
-        for _ in range(count):
-            row: list[bytes | None] = []
-            for _ in range(columns):
-                (size,) = struct.unpack_from(">i", reply, position)
-                position += 4
-                row.append(None if size < 0 else reply[position : position + size])
-                position += max(size, 0)
-            found.append(tuple(row))
+        for columns, count, reply, position in self._pages(text, page_rows):
+            for _ in range(count):
+                row: list[bytes | None] = []
+                for _ in range(columns):
+                    (size,) = struct.unpack_from(">i", reply, position)
+                    position += 4
+                    row.append(None if size < 0 else reply[position : position + size])
+                    position += max(size, 0)
+                found.append(tuple(row))
         return found
 
     def prepare(self, text: str) -> bytes:
@@ -152,21 +148,26 @@ class WireClient:
 
     def pages(self, text: str, page_rows: int) -> Iterator[int]:
         """Reads all pages of a SELECT and gives the number of rows in each."""
+        for _, count, _, _ in self._pages(text, page_rows):
+            yield count
+
+    def _pages(self, text: str, page_rows: int) -> Iterator[tuple[int, int, bytes, int]]:
+        """Columns, rows, body and where the rows begin in it, of each page; 0 is one page."""
         skip_metadata, page_size, with_state, more_pages = 2, 4, 8, 2
-        state = b""
-        while True:
-            flags = skip_metadata | page_size | (with_state if state else 0)
-            body = _long(text) + struct.pack(">HBi", CONSISTENCY_ONE, flags, page_rows)
+        state: bytes | None = b""
+        while state is not None:
+            flags = skip_metadata | (page_size if page_rows else 0) | (with_state if state else 0)
+            body = _long(text) + struct.pack(">HB", CONSISTENCY_ONE, flags)
+            body += struct.pack(">i", page_rows) if page_rows else b""
             reply = self.call(OP_QUERY, body + (_long_bytes(state) if state else b""))
-            _, result_flags, _ = struct.unpack_from(">iii", reply)
+            _, result_flags, columns = struct.unpack_from(">iii", reply)
             position = 12
+            state = None
             if result_flags & more_pages:
                 (size,) = struct.unpack_from(">i", reply, position)
                 position += 4 + size
                 state = reply[position - size : position]
-            yield struct.unpack_from(">i", reply, position)[0]
-            if not result_flags & more_pages:
-                return
+            yield columns, struct.unpack_from(">i", reply, position)[0], reply, position + 4
 
 
 def _connect(host: str, port: int, shard: tuple[int, int] | None) -> socket.socket:

@@ -16,9 +16,11 @@ from node.identity import (
     load_or_create,
     save,
 )
+from node.resharding import tidy
 from storage.disk import OpenMode
 from storage.memory_disk import MemoryDisk
 from storage.values import replace
+from tests.sim.crash import run_until_crash
 from tests.sim.disk import SECTOR_BYTES, SimulatedDisk
 
 PATH = "data/node.json"
@@ -44,6 +46,27 @@ def test_every_flipped_bit_is_told_with_the_file_or_changes_nothing() -> None:
                 assert PATH in str(error)
             disk.flip_bit(PATH, bit)
         assert harmless < size * 8 // 50, "only the space between fields may change"
+
+    asyncio.run(test())
+
+
+@pytest.mark.parametrize("power_cut", [False, True])
+def test_a_save_that_was_stopped_leaves_one_identity_and_nothing_else(power_cut: bool) -> None:
+    async def test() -> None:
+        number = 1
+        while True:
+            disk = SimulatedDisk(Random(1))
+            before = await made(disk)
+            after = replace(before, shards=5)
+            disk.faults.crash_at = disk.calls + number
+            if not await run_until_crash(disk, save(disk, "data", after)):
+                break
+            disk = disk.restart(power_cut=power_cut)
+            found = await tidy(disk, "data", await load_or_create(disk, CONFIG, Random(2)))
+            assert found in (before, after)
+            assert await disk.list("data") == ["node.json"]
+            number += 1
+        assert number > 5
 
     asyncio.run(test())
 
