@@ -724,6 +724,9 @@ class Engine:
         size = bytes_of(wanted, False)
         if not self._reads.try_enter(size):
             await self._reads.enter(size)
+        if table.is_dropped:
+            self._reads.leave(size)
+            raise UnknownTable(wanted.table_id)
         memtables = _acquire(table)
         users = [sstable.acquire() for sstable in table.sstables_between(*key_bounds(wanted))]
         try:

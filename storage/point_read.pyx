@@ -19,7 +19,7 @@ from storage.slice cimport Page, Slice
 from storage.sstable.frames cimport FrameFile
 from storage.sstable.lookup cimport Lookup
 
-from storage.errors import CorruptData, DiskError, StorageError, disk_error
+from storage.errors import CorruptData, DiskError, StorageError, UnknownTable, disk_error
 from storage.io_queue import IoClass
 from storage.read import bounds_of, first_position
 from storage.read_room import bytes_of
@@ -70,7 +70,9 @@ cdef class PointRead:
     def set_result(self, _result) -> None:
         """There is room: begins anew, as everything may have changed meanwhile."""
         try:
-            if self.table.is_dropped or self.table.rows is not self.rows:
+            if self.table.is_dropped:
+                raise UnknownTable(self.wanted.table_id)
+            if self.table.rows is not self.rows:
                 # What would be kept now, nobody would find or forget.
                 self.rows = None
             files = self.table.sstables_with(self.key)

@@ -180,7 +180,7 @@ def test_a_cached_row_is_answered_at_once_unless_the_cache_is_bypassed(
     run(test())
 
 
-@pytest.mark.parametrize("change", ["off", "off and on", "drop"])
+@pytest.mark.parametrize("change", ["off", "off and on"])
 def test_a_read_that_waited_for_room_keeps_nothing_in_a_cache_that_is_gone(change: str) -> None:
     async def test() -> None:
         config = EngineConfig(block_cache_bytes=0, row_cache_bytes=1 << 20, read_bytes=1)
@@ -191,17 +191,41 @@ def test_a_read_that_waited_for_room_keeps_nothing_in_a_cache_that_is_gone(chang
         await engine.flush()
         first, second = (engine.read(Slice(TABLE_ID, key=key_of(key)), 0) for key in (1, 2))
         assert not isinstance(first, Page) and not isinstance(second, Page)
-        if change == "drop":
-            await engine.drop_table(TABLE_ID)
-        else:
-            engine.set_layout(layout(caching_rows=False))
+        engine.set_layout(layout(caching_rows=False))
         if change == "off and on":
             engine.set_layout(layout())
         found = await asyncio.gather(first, second)
-        assert [len(page.partitions) for page in found] == [1, 0 if change == "drop" else 1]
+        assert [len(page.partitions) for page in found] == [1, 1]
         for job in engine.background(1):
             await job
         assert engine.statistics().row_cache_bytes == 0
+        await engine.stop()
+
+    run(test())
+
+
+@pytest.mark.parametrize("key", [key_of(2), None])
+def test_a_read_that_waited_for_room_is_refused_when_its_table_is_dropped(
+    key: bytes | None,
+) -> None:
+    async def test() -> None:
+        config = EngineConfig(block_cache_bytes=0, row_cache_bytes=1 << 20, read_bytes=1)
+        engine = Engine(SimulatedDisk(Random(0)), "/shard-0", 0, config)
+        await engine.open([layout()])
+        for number in (1, 2):
+            engine.apply(put(number, b"c", 1))
+        await engine.flush()
+        first = engine.read(Slice(TABLE_ID, key=key_of(1)), 0)
+        second = engine.read(Slice(TABLE_ID, key=key), 0)
+        assert not isinstance(first, Page) and not isinstance(second, Page)
+        await engine.drop_table(TABLE_ID)
+        assert len((await first).partitions) == 1, "it has begun"
+        with pytest.raises(UnknownTable):
+            await second
+        for job in engine.background(1):
+            await job
+        assert engine.statistics().row_cache_bytes == 0
+        engine.check()
         await engine.stop()
 
     run(test())
