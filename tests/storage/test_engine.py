@@ -180,15 +180,21 @@ def test_a_cached_row_is_answered_at_once_unless_the_cache_is_bypassed(
     run(test())
 
 
+async def with_room_for_one_read() -> Engine:
+    """Two partitions in a file, of which no block is cached."""
+    config = EngineConfig(block_cache_bytes=0, row_cache_bytes=1 << 20, read_bytes=1)
+    engine = Engine(SimulatedDisk(Random(0)), "/shard-0", 0, config)
+    await engine.open([layout()])
+    for key in (1, 2):
+        engine.apply(put(key, b"c", 1))
+    await engine.flush()
+    return engine
+
+
 @pytest.mark.parametrize("change", ["off", "off and on"])
 def test_a_read_that_waited_for_room_keeps_nothing_in_a_cache_that_is_gone(change: str) -> None:
     async def test() -> None:
-        config = EngineConfig(block_cache_bytes=0, row_cache_bytes=1 << 20, read_bytes=1)
-        engine = Engine(SimulatedDisk(Random(0)), "/shard-0", 0, config)
-        await engine.open([layout()])
-        for key in (1, 2):
-            engine.apply(put(key, b"c", 1))
-        await engine.flush()
+        engine = await with_room_for_one_read()
         first, second = (engine.read(Slice(TABLE_ID, key=key_of(key)), 0) for key in (1, 2))
         assert not isinstance(first, Page) and not isinstance(second, Page)
         engine.set_layout(layout(caching_rows=False))
@@ -209,12 +215,7 @@ def test_a_read_that_waited_for_room_is_refused_when_its_table_is_dropped(
     key: bytes | None,
 ) -> None:
     async def test() -> None:
-        config = EngineConfig(block_cache_bytes=0, row_cache_bytes=1 << 20, read_bytes=1)
-        engine = Engine(SimulatedDisk(Random(0)), "/shard-0", 0, config)
-        await engine.open([layout()])
-        for number in (1, 2):
-            engine.apply(put(number, b"c", 1))
-        await engine.flush()
+        engine = await with_room_for_one_read()
         first = engine.read(Slice(TABLE_ID, key=key_of(1)), 0)
         second = engine.read(Slice(TABLE_ID, key=key), 0)
         assert not isinstance(first, Page) and not isinstance(second, Page)
