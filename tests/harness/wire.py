@@ -92,14 +92,7 @@ class WireClient:
         """All rows of a SELECT as bytes, read in one page or in several; null is None."""
         found = []
         for columns, count, reply, position in self._pages(text, page_rows):
-            for _ in range(count):
-                row: list[bytes | None] = []
-                for _ in range(columns):
-                    (size,) = struct.unpack_from(">i", reply, position)
-                    position += 4
-                    row.append(None if size < 0 else reply[position : position + size])
-                    position += max(size, 0)
-                found.append(tuple(row))
+            found += read_rows(reply, position, columns, count)[0]
         return found
 
     def prepare(self, text: str) -> bytes:
@@ -168,6 +161,22 @@ class WireClient:
                 position += 4 + size
                 state = reply[position - size : position]
             yield columns, struct.unpack_from(">i", reply, position)[0], reply, position + 4
+
+
+def read_rows(
+    reply: bytes, at: int, columns: int, count: int
+) -> tuple[list[tuple[bytes | None, ...]], int]:
+    """The rows that begin at a place of a RESULT's body, and where they end; null is None."""
+    rows = []
+    for _ in range(count):
+        row: list[bytes | None] = []
+        for _ in range(columns):
+            (size,) = struct.unpack_from(">i", reply, at)
+            at += 4
+            row.append(None if size < 0 else reply[at : at + size])
+            at += max(size, 0)
+        rows.append(tuple(row))
+    return rows, at
 
 
 def _connect(host: str, port: int, shard: tuple[int, int] | None) -> socket.socket:

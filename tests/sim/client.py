@@ -20,6 +20,7 @@ from tests.harness.protocol_client import (
     startup,
     value,
 )
+from tests.harness.wire import read_rows
 from tests.sim.machine import Life, Machine
 from tests.sim.process import OUTSIDE
 
@@ -311,16 +312,7 @@ def _rows(reply: bytes) -> Rows:
         at += 4 + size
     assert flags & 0x04, "metadata was to be skipped"
     (count,) = struct.unpack_from(">i", reply, at)
-    at += 4
-    rows = []
-    for _ in range(count):
-        row: list[bytes | None] = []
-        for _ in range(columns):
-            (size,) = struct.unpack_from(">i", reply, at)
-            at += 4
-            row.append(None if size < 0 else reply[at : at + size])
-            at += max(size, 0)
-        rows.append(tuple(row))
+    rows, at = read_rows(reply, at + 4, columns, count)
     assert at == len(reply), "the answer ends behind its last row"
     return Rows(rows, state)
 
